@@ -1,0 +1,116 @@
+//! How long what an operation found stays valid: for the borrow of a guard, or as long as a guard of its own.
+
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use crate::reclaim::{Guard, pin};
+
+use super::node::NodeRef;
+
+/// A key and a value that were seen under a guard; says nothing about how long they live.
+pub(crate) struct Hit<K, V> {
+    key: NonNull<K>,
+    value: NonNull<V>,
+}
+
+impl<K, V> Hit<K, V> {
+    /// The node's key, and a live value pointer read from (or just put into) the node.
+    #[inline(always)]
+    pub(super) fn new(node: NodeRef<'_, K, V>, value: *mut V) -> Self {
+        debug_assert!(super::node::is_live(value));
+        // SAFETY: a live value pointer is not null.
+        Hit { key: NonNull::from(node.key()), value: unsafe { NonNull::new_unchecked(value) } }
+    }
+}
+
+impl<K, V> Hit<K, V> {
+    /// The value that a node was made with.
+    pub(super) fn first(node: NodeRef<'_, K, V>) -> Self {
+        Hit::new(node, node.inline())
+    }
+}
+
+/// A guard, or a borrow of one, that an operation works under and that its results are tied to.
+pub(crate) trait Hold<'m, K: 'm, V: 'm> {
+    /// A key and a value that cannot be freed while this exists.
+    type Held;
+
+    fn guard(&self) -> &Guard;
+
+    /// Ties `hit` to this guard.
+    ///
+    /// # Safety
+    ///
+    /// `hit` must have been found under this guard, in a map that is borrowed for `'m`.
+    unsafe fn hold(self, hit: Hit<K, V>) -> Self::Held;
+
+    /// Ties two hits to this guard.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Hold::hold`], for both.
+    unsafe fn hold_both(self, one: Hit<K, V>, other: Hit<K, V>) -> (Self::Held, Self::Held);
+}
+
+impl<'m, K: 'm, V: 'm> Hold<'m, K, V> for &'m Guard {
+    type Held = (&'m K, &'m V);
+
+    #[inline(always)]
+    fn guard(&self) -> &Guard {
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn hold(self, hit: Hit<K, V>) -> Self::Held {
+        // SAFETY: found under this guard, which is borrowed for `'m`: neither can be freed before.
+        unsafe { (hit.key.as_ref(), hit.value.as_ref()) }
+    }
+
+    unsafe fn hold_both(self, one: Hit<K, V>, other: Hit<K, V>) -> (Self::Held, Self::Held) {
+        // SAFETY: passed on.
+        unsafe { (self.hold(one), self.hold(other)) }
+    }
+}
+
+impl<'m, K: 'm, V: 'm> Hold<'m, K, V> for Guard {
+    type Held = Held<'m, K, V>;
+
+    #[inline(always)]
+    fn guard(&self) -> &Guard {
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn hold(self, hit: Hit<K, V>) -> Self::Held {
+        Held { hit, _guard: self, _map: PhantomData }
+    }
+
+    unsafe fn hold_both(self, one: Hit<K, V>, other: Hit<K, V>) -> (Self::Held, Self::Held) {
+        // The second pin nests in the first, so it protects what that one does.
+        let nested = pin();
+        // SAFETY: passed on.
+        unsafe { (self.hold(one), nested.hold(other)) }
+    }
+}
+
+/// A key and a value with a guard of their own.
+pub(crate) struct Held<'m, K, V> {
+    hit: Hit<K, V>,
+    _guard: Guard,
+    /// The map, with all its garbage, outlives this.
+    _map: PhantomData<(&'m K, &'m V)>,
+}
+
+impl<K, V> Held<'_, K, V> {
+    #[inline(always)]
+    pub(crate) fn key(&self) -> &K {
+        // SAFETY: found under `_guard`, or one that it nests in, which is not dropped before `self`.
+        unsafe { self.hit.key.as_ref() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn value(&self) -> &V {
+        // SAFETY: as for the key.
+        unsafe { self.hit.value.as_ref() }
+    }
+}

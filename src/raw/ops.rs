@@ -1,0 +1,438 @@
+//! Operations on one key.
+//!
+//! All have one form: find the node, decide on the value found, exchange it if it is still the same, else start again. A key
+//! without a node gets one under the writer lock. Closures of the user's run outside of it, on a value that a guard protects,
+//! and may run again when another thread was faster.
+
+use std::hash::{BuildHasher, Hash};
+use std::ptr::NonNull;
+
+use equivalent::Equivalent;
+
+use crate::reclaim::Guard;
+
+use super::RawMap;
+use super::garbage::Garbage;
+use super::hold::{Hit, Hold};
+use super::node::{NodeRef, OwnedNode, is_expunged, is_live, tombstone};
+use super::writer::Writing;
+
+/// What a compute closure wants done with the value it was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation<V, T> {
+    /// Map the key to this value.
+    Insert(V),
+    /// Remove the entry, if there is one.
+    Remove,
+    /// Change nothing, and return this.
+    Abort(T),
+}
+
+/// What became of a compute.
+pub(crate) enum Computed<R, T> {
+    Inserted(R),
+    Updated { old: R, new: R },
+    Removed(R),
+    Aborted(T),
+    Absent,
+}
+
+/// Why nothing was inserted: the key has a value. The parts that were not used come back.
+pub(crate) struct Occupied<R, K, F> {
+    pub(crate) current: R,
+    pub(crate) key: K,
+    pub(crate) unused: F,
+}
+
+/// A value on its way into the map, boxed at most once on the way.
+enum Fresh<V> {
+    Plain(V),
+    Boxed(Box<V>),
+}
+
+impl<V> Fresh<V> {
+    fn into_boxed(self) -> Box<V> {
+        match self {
+            Fresh::Plain(value) => Box::new(value),
+            Fresh::Boxed(boxed) => boxed,
+        }
+    }
+
+    fn into_plain(self) -> V {
+        match self {
+            Fresh::Plain(value) => value,
+            Fresh::Boxed(boxed) => *boxed,
+        }
+    }
+}
+
+/// What [`RawMap::insert_node`] made of a new node.
+enum Placed<K, V> {
+    /// It is in the map.
+    New(Hit<K, V>),
+    /// Another thread was faster; the node is this one's again.
+    Beaten(OwnedNode<K, V>),
+}
+
+impl<K, V, S> RawMap<K, V, S> {
+    /// Puts `new` in the place of `current`, a live value or a tombstone, and sees to what follows.
+    ///
+    /// On failure the box comes back, with the value pointer that was found instead.
+    fn replace(
+        &self,
+        node: NodeRef<'_, K, V>,
+        current: *mut V,
+        new: Box<V>,
+        guard: &Guard,
+    ) -> Result<Hit<K, V>, (Box<V>, *mut V)> {
+        let new = Box::into_raw(new);
+        match node.exchange(current, new) {
+            Ok(()) => {
+                if is_live(current) {
+                    self.retire_value(node, current, guard);
+                } else {
+                    self.shared().counters.add_len(1);
+                }
+                Ok(Hit::new(node, new))
+            }
+            // SAFETY: the exchange failed, so the pointer is still this thread's own.
+            Err(found) => Err((unsafe { Box::from_raw(new) }, found)),
+        }
+    }
+
+    /// Retires a value that this thread has taken out of its node.
+    fn retire_value(&self, node: NodeRef<'_, K, V>, value: *mut V, guard: &Guard) {
+        let garbage = if !node.holds_inline(value) {
+            // SAFETY: live values are not null.
+            Garbage::Value(unsafe { NonNull::new_unchecked(value) })
+        } else if std::mem::needs_drop::<V>() {
+            Garbage::Inline(node.ptr())
+        } else {
+            return;
+        };
+        // SAFETY: the exchange that took the value out was this thread's, so it is retired once, and no one who pins from now
+        // on finds it.
+        unsafe { self.shared().garbage.retire(garbage, guard) };
+    }
+}
+
+impl<K, V, S> RawMap<K, V, S>
+where
+    K: Hash,
+    S: BuildHasher,
+{
+    /// Makes a tombstone of the live value `current` and sees to what follows; fails if it is not the value any more.
+    fn remove_current(&self, node: NodeRef<'_, K, V>, current: *mut V, guard: &Guard) -> bool {
+        if node.exchange(current, tombstone()).is_err() {
+            return false;
+        }
+        let stripe_len = self.shared().counters.add_len(-1);
+        self.retire_value(node, current, guard);
+        self.after_remove(stripe_len, guard);
+        true
+    }
+
+    /// As [`RawMap::remove_current`], for a value seen through a reference.
+    pub(super) fn remove_value(&self, node: NodeRef<'_, K, V>, value: &V, guard: &Guard) -> bool {
+        self.remove_current(node, std::ptr::from_ref(value).cast_mut(), guard)
+    }
+}
+
+impl<K, V, S> RawMap<K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    /// Adds a node for a key that had none when looked for.
+    #[inline(never)]
+    fn insert_node(&self, hash: u64, node: OwnedNode<K, V>, guard: &Guard) -> Placed<K, V> {
+        let mut table = None;
+        loop {
+            let mut writing = self.write();
+            // Under the lock nobody else adds or expunges, so what is found now is what there is.
+            if self.locate(hash, node.key(), guard).is_some() {
+                return Placed::Beaten(node);
+            }
+            if let Some(buckets) = writing.lacks_table(self.len()) {
+                match table.take() {
+                    Some((size, table)) if size >= buckets => writing.start(table),
+                    _ => {
+                        drop(writing);
+                        table = Some((buckets, self.new_table(buckets)));
+                        continue;
+                    }
+                }
+            }
+            return Placed::New(self.add_and_copy(writing, hash, node, guard));
+        }
+    }
+
+    /// The end of an insert: no user code, but for the hashes of the nodes to be copied, before anything is changed.
+    fn add_and_copy(
+        &self,
+        mut writing: Writing<'_, K, V, S>,
+        hash: u64,
+        node: OwnedNode<K, V>,
+        guard: &Guard,
+    ) -> Hit<K, V> {
+        let plan = writing.plan(guard);
+        let node = writing.add(hash, node, guard);
+        // Nobody else can have changed the value: the lock is held, and removing it afterwards leaves what was inserted
+        // protected by the guard.
+        let hit = Hit::first(node);
+        let unlinked = plan.and_then(|plan| writing.copy(plan));
+        self.shared().counters.add_len(1);
+        writing.release(unlinked, guard);
+        self.shared().garbage.tend(guard);
+        hit
+    }
+
+    pub(crate) fn insert<'m, H: Hold<'m, K, V>>(&'m self, key: K, value: V, hold: H) -> Option<H::Held> {
+        let old = self.insert_under(key, value, hold.guard());
+        // SAFETY: found under this guard.
+        old.map(|old| unsafe { hold.hold(old) })
+    }
+
+    fn insert_under(&self, key: K, value: V, guard: &Guard) -> Option<Hit<K, V>> {
+        let hash = self.hash(&key);
+        let (mut key, mut fresh) = (key, Fresh::Plain(value));
+        loop {
+            let Some(node) = self.locate(hash, &key, guard) else {
+                match self.insert_node(hash, OwnedNode::new(key, fresh.into_plain()), guard) {
+                    Placed::New(_) => return None,
+                    Placed::Beaten(node) => {
+                        let (same_key, value) = node.into_parts();
+                        (key, fresh) = (same_key, Fresh::Plain(value));
+                        continue;
+                    }
+                }
+            };
+            let mut boxed = fresh.into_boxed();
+            let mut current = node.value();
+            while !is_expunged(current) {
+                let old = is_live(current).then(|| Hit::new(node, current));
+                match self.replace(node, current, boxed, guard) {
+                    Ok(_) => return old,
+                    Err((unused, found)) => (boxed, current) = (unused, found),
+                }
+            }
+            fresh = Fresh::Boxed(boxed);
+        }
+    }
+
+    /// Inserts `value`, unless the key has one.
+    pub(crate) fn try_insert<'m, H>(&'m self, key: K, value: V, hold: H) -> Result<H::Held, Occupied<H::Held, K, V>>
+    where
+        H: Hold<'m, K, V>,
+    {
+        let mut given = Some(value);
+        match self.try_insert_with(key, || given.take().ok_or(()), hold) {
+            Ok(Ok(new)) => Ok(new),
+            Ok(Err(Occupied { current, key, unused })) => match unused.or(given) {
+                Some(unused) => Err(Occupied { current, key, unused }),
+                None => unreachable!("the value is in the map, in the error, or still here"),
+            },
+            Err(()) => unreachable!("the value is asked for once"),
+        }
+    }
+
+    /// Inserts what `make` makes, unless the key has a value. `make` is called at most once.
+    #[expect(clippy::type_complexity, reason = "the three ends of a fallible insert")]
+    pub(crate) fn try_insert_with<'m, H, F, E>(
+        &'m self,
+        key: K,
+        make: F,
+        hold: H,
+    ) -> Result<Result<H::Held, Occupied<H::Held, K, Option<V>>>, E>
+    where
+        H: Hold<'m, K, V>,
+        F: FnOnce() -> Result<V, E>,
+    {
+        let hash = self.hash(&key);
+        let (mut key, mut make, mut fresh) = (key, Some(make), None);
+        loop {
+            let guard = hold.guard();
+            let node = self.locate(hash, &key, guard);
+            let mut current = tombstone();
+            if let Some(node) = node {
+                current = node.value();
+                if is_live(current) {
+                    let hit = Hit::new(node, current);
+                    let unused = fresh.map(Fresh::into_plain);
+                    // SAFETY: found under this guard.
+                    let current = unsafe { hold.hold(hit) };
+                    return Ok(Err(Occupied { current, key, unused }));
+                }
+                if is_expunged(current) {
+                    continue;
+                }
+            }
+            let value = match (fresh.take(), make.take()) {
+                (Some(fresh), _) => fresh,
+                (None, Some(make)) => Fresh::Plain(make()?),
+                (None, None) => unreachable!("the value made is kept until it is used"),
+            };
+            let hit = match node {
+                Some(node) => match self.replace(node, current, value.into_boxed(), guard) {
+                    Ok(hit) => hit,
+                    Err((unused, _)) => {
+                        fresh = Some(Fresh::Boxed(unused));
+                        continue;
+                    }
+                },
+                None => match self.insert_node(hash, OwnedNode::new(key, value.into_plain()), guard) {
+                    Placed::New(hit) => hit,
+                    Placed::Beaten(node) => {
+                        let (same_key, value) = node.into_parts();
+                        key = same_key;
+                        fresh = Some(Fresh::Plain(value));
+                        continue;
+                    }
+                },
+            };
+            // SAFETY: put in under this guard.
+            return Ok(Ok(unsafe { hold.hold(hit) }));
+        }
+    }
+
+    pub(crate) fn compute<'m, H, T, F>(&'m self, key: K, mut f: F, hold: H) -> Computed<H::Held, T>
+    where
+        H: Hold<'m, K, V>,
+        F: FnMut(Option<&V>) -> Operation<V, T>,
+    {
+        let hash = self.hash(&key);
+        let mut key = key;
+        loop {
+            let guard = hold.guard();
+            match self.locate(hash, &key, guard) {
+                Some(node) => {
+                    if let Some(end) = self.compute_on(node, &mut f, guard) {
+                        return end.hold(hold);
+                    }
+                }
+                None => match f(None) {
+                    Operation::Abort(result) => return Computed::Aborted(result),
+                    Operation::Remove => return Computed::Absent,
+                    Operation::Insert(value) => match self.insert_node(hash, OwnedNode::new(key, value), guard) {
+                        Placed::New(hit) => return Computed::Inserted(hit).hold(hold),
+                        Placed::Beaten(node) => key = node.into_parts().0,
+                    },
+                },
+            }
+        }
+    }
+}
+
+impl<K, V, S> RawMap<K, V, S>
+where
+    K: Hash,
+    S: BuildHasher,
+{
+    /// Shows the value of `node` to `f` and does what it says, again if another thread was faster; `None` if the node turns
+    /// out to be dead.
+    fn compute_on<T, F>(&self, node: NodeRef<'_, K, V>, f: &mut F, guard: &Guard) -> Option<Computed<Hit<K, V>, T>>
+    where
+        F: FnMut(Option<&V>) -> Operation<V, T>,
+    {
+        let mut current = node.value();
+        while !is_expunged(current) {
+            // SAFETY: a live value, loaded under the guard.
+            let value = is_live(current).then(|| unsafe { &*current });
+            let old = value.map(|_| Hit::new(node, current));
+            match (f(value), old) {
+                (Operation::Abort(result), _) => return Some(Computed::Aborted(result)),
+                (Operation::Remove, None) => return Some(Computed::Absent),
+                (Operation::Remove, Some(old)) => {
+                    if self.remove_current(node, current, guard) {
+                        return Some(Computed::Removed(old));
+                    }
+                    current = node.value();
+                }
+                (Operation::Insert(new), old) => match self.replace(node, current, Box::new(new), guard) {
+                    Ok(new) => {
+                        return Some(match old {
+                            Some(old) => Computed::Updated { old, new },
+                            None => Computed::Inserted(new),
+                        });
+                    }
+                    Err((_, found)) => current = found,
+                },
+            }
+        }
+        None
+    }
+
+    /// As [`RawMap::compute`], for an entry that is there: an absent one is left alone and `f` not called.
+    ///
+    /// Needs no owned key, since nothing is inserted.
+    pub(crate) fn compute_present<'m, Q, H, T, F>(&'m self, key: &Q, mut f: F, hold: H) -> Computed<H::Held, T>
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+        H: Hold<'m, K, V>,
+        F: FnMut(&K, &V) -> Operation<V, T>,
+    {
+        let hash = self.hash(key);
+        loop {
+            let guard = hold.guard();
+            let Some(node) = self.locate(hash, key, guard) else { return Computed::Absent };
+            let mut on_present = |value: Option<&V>| value.map_or(Operation::Remove, |value| f(node.key(), value));
+            if let Some(end) = self.compute_on(node, &mut on_present, guard) {
+                return end.hold(hold);
+            }
+        }
+    }
+
+    pub(crate) fn compare_and_swap<'m, Q, H>(&'m self, key: &Q, expected: &V, new: V, hold: H) -> Result<H::Held, V>
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+        H: Hold<'m, K, V>,
+        V: PartialEq,
+    {
+        let hash = self.hash(key);
+        let mut new = Fresh::Plain(new);
+        loop {
+            let guard = hold.guard();
+            let Some(node) = self.locate(hash, key, guard) else { return Err(new.into_plain()) };
+            let mut current = node.value();
+            while is_live(current) {
+                // SAFETY: a live value, loaded under the guard.
+                if unsafe { &*current } != expected {
+                    return Err(new.into_plain());
+                }
+                let old = Hit::new(node, current);
+                match self.replace(node, current, new.into_boxed(), guard) {
+                    // SAFETY: found under this guard.
+                    Ok(_) => return Ok(unsafe { hold.hold(old) }),
+                    Err((unused, found)) => (new, current) = (Fresh::Boxed(unused), found),
+                }
+            }
+            if !is_expunged(current) {
+                return Err(new.into_plain());
+            }
+        }
+    }
+}
+
+impl<K, V, T> Computed<Hit<K, V>, T> {
+    /// Ties the hits, just found under the guard of `hold`, to it.
+    fn hold<'m, H>(self, hold: H) -> Computed<H::Held, T>
+    where
+        H: Hold<'m, K, V>,
+        K: 'm,
+        V: 'm,
+    {
+        // SAFETY: private to this module, where each result is held by the guard under which it was found.
+        unsafe {
+            match self {
+                Computed::Inserted(new) => Computed::Inserted(hold.hold(new)),
+                Computed::Updated { old, new } => {
+                    let (old, new) = hold.hold_both(old, new);
+                    Computed::Updated { old, new }
+                }
+                Computed::Removed(old) => Computed::Removed(hold.hold(old)),
+                Computed::Aborted(result) => Computed::Aborted(result),
+                Computed::Absent => Computed::Absent,
+            }
+        }
+    }
+}

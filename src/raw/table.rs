@@ -1,0 +1,289 @@
+//! A hash table of node pointers that one writer fills while any number of readers look keys up.
+//!
+//! ```text
+//! Bucket   { tags: AtomicU64, slots: [AtomicPtr<Node>; 7] }             one 64-byte line
+//! tags     byte 0..6: one hash byte of the node in that slot, 0 if the slot is free; byte 7: overflow
+//! ```
+//!
+//! A lookup loads the tag word of the key's bucket, compares all seven tags at once, and follows the pointers that match. The
+//! overflow byte says that some key of this bucket (or of one before it) was put into a bucket behind it, so most misses end
+//! after one line. A slot that is filled stays so: a table only grows, keys leave when the live nodes are copied to the next.
+//!
+//! The number of buckets is a power of two and the low bits of the hash pick one, as in hashbrown, so hashers made for it do
+//! well here.
+
+use std::mem;
+use std::ptr::{self, NonNull};
+
+use equivalent::Equivalent;
+
+use crate::reclaim::Guard;
+use crate::sync::{Arc, AtomicPtr, AtomicU64, Ordering};
+
+use super::garbage::Generation;
+use super::memory::Region;
+use super::node::{Node, NodePtr, NodeRef, capacity_overflow};
+
+/// Slots of a bucket.
+pub(super) const SLOTS: usize = 7;
+
+/// Of the 28 slots of four buckets this many may be filled: three quarters.
+const LOAD_PER_4_BUCKETS: usize = 21;
+
+/// The fewest buckets a table has.
+const MIN_BUCKETS: usize = 2;
+
+/// The tag word of a bucket.
+#[derive(Clone, Copy)]
+struct Tags(u64);
+
+impl Tags {
+    const LOW_BITS: u64 = 0x0101_0101_0101_0101;
+    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+    /// The high bit of each of the seven tag bytes.
+    const SLOT_BITS: u64 = 0x0080_8080_8080_8080;
+    const OVERFLOW: u64 = 1 << 63;
+
+    /// The byte by which a hash is known in its bucket: its top byte, which takes no part in picking the bucket.
+    ///
+    /// Never 0, which means free, nor 1: a free slot next to a match would pass for a match of tag 1, since the subtraction in
+    /// [`Tags::matches`] borrows.
+    #[inline(always)]
+    fn tag(hash: u64) -> u8 {
+        ((hash >> 56) as u8).max(2)
+    }
+
+    /// The slots whose tag is `tag`; now and then one more, next to a true one, which the comparison of keys sorts out.
+    ///
+    /// The well-known zero-byte test of Mycroft, on the word with `tag` subtracted by xor.
+    #[inline(always)]
+    fn matches(self, tag: u8) -> SlotSet {
+        let zero_where_equal = self.0 ^ (Self::LOW_BITS * u64::from(tag));
+        SlotSet(zero_where_equal.wrapping_sub(Self::LOW_BITS) & !zero_where_equal & Self::SLOT_BITS)
+    }
+
+    /// The first free slot.
+    fn free_slot(self) -> Option<usize> {
+        // The lowest zero byte is exact: only bytes above a true one can be taken for zero.
+        SlotSet(self.0.wrapping_sub(Self::LOW_BITS) & !self.0 & Self::HIGH_BITS & Self::SLOT_BITS).next()
+    }
+
+    fn filled(self) -> SlotSet {
+        // A tag is at least 2, so adding 0x7f to its low seven bits carries into the high bit, which may be set already.
+        let low = (self.0 & !Self::HIGH_BITS) + !Self::HIGH_BITS;
+        SlotSet((low | self.0) & Self::SLOT_BITS)
+    }
+
+    fn with(self, slot: usize, tag: u8) -> Tags {
+        Tags(self.0 | u64::from(tag) << (8 * slot))
+    }
+
+    #[inline(always)]
+    fn overflows(self) -> bool {
+        self.0 & Self::OVERFLOW != 0
+    }
+}
+
+/// Slots of one bucket: the high bit of each one's byte.
+#[derive(Clone, Copy)]
+struct SlotSet(u64);
+
+impl Iterator for SlotSet {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let slot = self.0.trailing_zeros() as usize / 8;
+        self.0 &= self.0 - 1;
+        Some(slot)
+    }
+}
+
+#[repr(C, align(64))]
+struct Bucket<K, V> {
+    tags: AtomicU64,
+    slots: [AtomicPtr<Node<K, V>>; SLOTS],
+}
+
+impl<K, V> Bucket<K, V> {
+    #[inline(always)]
+    fn tags(&self) -> Tags {
+        // Acquire: pairs with the Release store in `Table::put`: who sees a tag sees the pointer in its slot and the node.
+        Tags(self.tags.load(Ordering::Acquire))
+    }
+
+    #[inline(always)]
+    fn node(&self, slot: usize) -> *mut Node<K, V> {
+        // Relaxed: read only after a tag for this slot, whose Acquire load in `tags` orders it.
+        self.slots[slot].load(Ordering::Relaxed)
+    }
+}
+
+/// A table of nodes.
+///
+/// Readers come to a table with a guard or with an `Arc` of it; both keep it, its generation, and so all its nodes alive.
+#[repr(align(64))]
+pub(super) struct Table<K, V> {
+    /// The start of `memory`.
+    buckets: NonNull<Bucket<K, V>>,
+    mask: usize,
+    /// The table that this one is being copied to. Once set it stays: a reader that holds an old table finds
+    /// everything by following it. Null: this table holds every key of the map.
+    next: AtomicPtr<Table<K, V>>,
+    memory: Region,
+    generation: Arc<Generation<K, V>>,
+}
+
+// SAFETY: a table lets its nodes' keys and values be looked at from several threads, and its generation has them dropped on
+// any; the buckets are changed through atomics alone.
+unsafe impl<K: Send + Sync, V: Send + Sync> Send for Table<K, V> {}
+// SAFETY: as above.
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Table<K, V> {}
+
+/// The buckets that a table for `entries` nodes needs.
+pub(super) fn buckets_for(entries: usize) -> usize {
+    let Some(buckets) = entries.checked_mul(4).map(|slots| slots.div_ceil(LOAD_PER_4_BUCKETS)) else {
+        capacity_overflow()
+    };
+    match buckets.checked_next_power_of_two() {
+        Some(buckets) => buckets.max(MIN_BUCKETS),
+        None => capacity_overflow(),
+    }
+}
+
+/// How many nodes a table of `buckets` buckets takes.
+pub(super) fn capacity_of(buckets: usize) -> usize {
+    buckets * LOAD_PER_4_BUCKETS / 4
+}
+
+impl<K, V> Table<K, V> {
+    /// An empty table; `buckets` is a power of two.
+    pub(super) fn new(buckets: usize, generation: Arc<Generation<K, V>>) -> Arc<Self> {
+        let Some(bytes) = buckets.checked_mul(mem::size_of::<Bucket<K, V>>()) else { capacity_overflow() };
+        // All zero is an empty bucket: no tag, no overflow, null pointers.
+        let memory = Region::zeroed(bytes);
+        Arc::new(Table {
+            buckets: memory.start().cast(),
+            mask: buckets - 1,
+            next: AtomicPtr::new(ptr::null_mut()),
+            memory,
+            generation,
+        })
+    }
+
+    /// The memory of a table that nobody refers to any more. Its nodes belong to the generation.
+    pub(super) fn into_memory(self) -> Region {
+        self.memory
+    }
+
+    pub(super) fn buckets(&self) -> usize {
+        self.mask + 1
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        capacity_of(self.buckets())
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.buckets() * mem::size_of::<Bucket<K, V>>() + mem::size_of::<Self>()
+    }
+
+    pub(super) fn generation(&self) -> &Arc<Generation<K, V>> {
+        &self.generation
+    }
+
+    #[inline(always)]
+    fn bucket(&self, index: usize) -> &Bucket<K, V> {
+        debug_assert!(index <= self.mask);
+        // SAFETY: every caller masks the index with `mask`, and `mask + 1` buckets were allocated and zeroed in `new`.
+        unsafe { &*self.buckets.as_ptr().add(index) }
+    }
+
+    /// The table that this one is being copied to.
+    #[inline(always)]
+    pub(super) fn next<'g>(&'g self, _guard: &'g Guard) -> Option<&'g Table<K, V>> {
+        // Acquire: pairs with the Release store in `link`, so the new table's buckets are seen zeroed.
+        let next = self.next.load(Ordering::Acquire);
+        // SAFETY: tables are retired in the order in which they were linked, each after it was unlinked, so a guard that
+        // protects this one, pinned before this one was retired, protects all behind it.
+        unsafe { next.as_ref() }
+    }
+
+    /// Whether keys are, or were, added to a table behind this one.
+    pub(super) fn is_amended(&self) -> bool {
+        // Acquire: pairs with the Release store in `link`: a table found amended is not taken for complete, one found not
+        // amended held every key of the map at this moment.
+        !self.next.load(Ordering::Acquire).is_null()
+    }
+
+    /// Publishes `next` as the table that this one is copied to. Called once, under the writer lock.
+    pub(super) fn link(&self, next: &Arc<Self>) {
+        self.generation.link(&next.generation);
+        // Release: pairs with the Acquire loads in `next` and `is_amended`.
+        self.next.store(Arc::as_ptr(next).cast_mut(), Ordering::Release);
+    }
+
+    #[inline(always)]
+    pub(super) fn find<Q>(&self, hash: u64, key: &Q) -> Option<NodeRef<'_, K, V>>
+    where
+        Q: ?Sized + Equivalent<K>,
+    {
+        let tag = Tags::tag(hash);
+        let mut index = hash as usize & self.mask;
+        loop {
+            let bucket = self.bucket(index);
+            let tags = bucket.tags();
+            for slot in tags.matches(tag) {
+                let node = self.node_at(bucket, slot);
+                if key.equivalent(node.key()) {
+                    return Some(node);
+                }
+            }
+            if !tags.overflows() {
+                return None;
+            }
+            index = (index + 1) & self.mask;
+        }
+    }
+
+    #[inline(always)]
+    fn node_at<'t>(&'t self, bucket: &'t Bucket<K, V>, slot: usize) -> NodeRef<'t, K, V> {
+        let raw = bucket.node(slot);
+        debug_assert!(!raw.is_null());
+        // SAFETY: a slot with a tag holds a node, by the order of stores in `put`. It stays allocated while the table does,
+        // which holds the generation in whose graveyard, or a later one's, the node will lie.
+        unsafe { NodePtr::from_raw(raw).unwrap_unchecked().by_ref() }
+    }
+
+    /// Adds a node. Called under the writer lock, on a table that is not full.
+    pub(super) fn put(&self, hash: u64, node: NodePtr<K, V>) {
+        let mut index = hash as usize & self.mask;
+        loop {
+            let bucket = self.bucket(index);
+            // Relaxed: tag words are stored under the writer lock alone, which this thread holds.
+            let tags = Tags(bucket.tags.load(Ordering::Relaxed));
+            if let Some(slot) = tags.free_slot() {
+                // Relaxed: published by the tag word.
+                bucket.slots[slot].store(node.as_raw(), Ordering::Relaxed);
+                // Release: pairs with the Acquire load in `Bucket::tags`; publishes pointer and node.
+                bucket.tags.store(tags.with(slot, Tags::tag(hash)).0, Ordering::Release);
+                return;
+            }
+            if !tags.overflows() {
+                // Release: keeps the word's stores a release sequence of one kind: pairs with the load in `Bucket::tags`,
+                // which must see the earlier pointers also when it sees this word.
+                bucket.tags.store(tags.0 | Tags::OVERFLOW, Ordering::Release);
+            }
+            index = (index + 1) & self.mask;
+        }
+    }
+
+    /// The nodes in one bucket.
+    pub(super) fn nodes_in(&self, index: usize) -> impl Iterator<Item = NodeRef<'_, K, V>> {
+        let bucket = self.bucket(index & self.mask);
+        bucket.tags().filled().map(|slot| self.node_at(bucket, slot))
+    }
+}

@@ -1,0 +1,565 @@
+//! When memory that readers may still look at can be freed, and who frees it, a little at a time.
+//!
+//! This is the only module that names crossbeam-epoch. The rest of the crate knows three things:
+//!
+//! - [`pin`] gives a [`Guard`]. What was reachable from a map while the guard exists stays allocated until it is gone.
+//! - [`Domain::retire`] takes something that has been made unreachable and drops it when no guard that existed at that
+//!   moment is left.
+//! - [`Domain::flush`] drops what can be dropped now.
+//!
+//! # Garbage belongs to the map
+//!
+//! Each map has a domain of its own, which owns what is retired until it is dropped. crossbeam-epoch is asked only *when*:
+//! a full batch of garbage is sealed with a [`Ticket`], and what is deferred through the epoch is one store to that
+//! ticket. Three things follow.
+//!
+//! - Epoch collection, which crossbeam-epoch runs in bursts and on whoever happens to pin, executes a few stores and
+//!   never a destructor of the user's.
+//! - A domain is dropped when its map and all snapshots of it are gone. No reference into the map can exist then, so it
+//!   drops its garbage on the spot, ticket or not; nothing of the user's outlives the map, and keys and values need not be
+//!   `'static`.
+//! - Destructors are paced: an operation that retires something drops at most [`FREE_BURST`] retired things in return.
+//!
+//! # Bins
+//!
+//! Garbage lies in a few bins, one to a stripe of threads. A thread checks a bin *out* (swaps a null pointer in), works on
+//! it alone and puts it back. Nobody waits for a bin: who finds none starts a new one, and who finds the place taken when
+//! putting back merges the two. So user destructors, which run while no bin is checked out, may use the map.
+
+#![allow(unsafe_code, reason = "second of the three layers in which unsafe code may stand")]
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem::{self, ManuallyDrop};
+use std::ops::{Deref, DerefMut};
+use std::ptr;
+use std::thread;
+
+use crossbeam_epoch::{Collector, LocalHandle};
+
+use crate::sync::{Arc, AtomicBool, AtomicPtr, AtomicUsize, CachePadded, OnceLock, Ordering, stripes, thread_index};
+
+/// Retired things in a batch: one ticket, and one push to crossbeam-epoch's queue, is paid for this many.
+const BATCH: usize = 64;
+
+/// Destructors that one operation runs while little garbage waits.
+const FREE_STEADY: usize = 2;
+
+/// Destructors that one operation runs at most.
+const FREE_BURST: usize = 8;
+
+/// Ripe garbage in a bin above which operations free [`FREE_BURST`] instead of [`FREE_STEADY`].
+const BACKLOG: usize = 256;
+
+/// Seals after which a thread looks into the bin of another, so that an idle thread's garbage is not stranded.
+const SEALS_PER_VISIT: usize = 4;
+
+/// Rounds of [`Domain::flush`]: an epoch advances only when every pinned thread has been seen in it, twice per batch.
+const FLUSH_ROUNDS: usize = 64;
+
+/// Keeps everything that was reachable while it exists from being freed.
+pub(crate) struct Guard(crossbeam_epoch::Guard);
+
+/// The collector of this crate alone: a guard that other users of crossbeam-epoch hold for long delays nothing here, and
+/// collecting here runs none of their destructors.
+fn collector() -> &'static Collector {
+    static COLLECTOR: OnceLock<Collector> = OnceLock::new();
+    COLLECTOR.get_or_init(Collector::new)
+}
+
+/// This thread's registration with the collector; taken back when the thread ends.
+struct Participant(LocalHandle);
+
+impl Drop for Participant {
+    fn drop(&mut self) {
+        HANDLE.set(ptr::null());
+    }
+}
+
+thread_local! {
+    /// The handle in `PARTICIPANT`, or null before that is initialised and after it is gone.
+    ///
+    /// Apart from it because a thread-local that is initialised lazily and has a destructor costs a check of its state each
+    /// time, a third of the cost of a pin.
+    static HANDLE: Cell<*const LocalHandle> = const { Cell::new(ptr::null()) };
+    static PARTICIPANT: Participant = Participant(collector().register());
+}
+
+/// Pins the current thread.
+#[inline]
+pub(crate) fn pin() -> Guard {
+    let handle = HANDLE.get();
+    if handle.is_null() {
+        return pin_first();
+    }
+    // SAFETY: not null, so it points into this thread's `PARTICIPANT`, which resets it before it is destroyed.
+    Guard(unsafe { &*handle }.pin())
+}
+
+/// Pins a thread that has not registered yet, or one that ends and has taken its registration back.
+#[cold]
+fn pin_first() -> Guard {
+    let guard = PARTICIPANT.try_with(|participant| {
+        HANDLE.set(&raw const participant.0);
+        participant.0.pin()
+    });
+    // A guard outlives the handle it came from, so a destructor of another thread-local can still use a map.
+    Guard(guard.unwrap_or_else(|_| collector().register().pin()))
+}
+
+impl Guard {
+    /// Lets go of what was protected so far and protects from now on.
+    ///
+    /// Takes `&mut self`, so that no reference obtained under the guard survives the call.
+    #[inline]
+    pub(crate) fn repin(&mut self) {
+        self.0.repin();
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guard")
+    }
+}
+
+/// Says whether every guard that existed when it was issued is gone.
+#[derive(Clone)]
+struct Ticket(Arc<AtomicBool>);
+
+impl Ticket {
+    fn issue(guard: &Guard) -> Ticket {
+        let ticket = Ticket(Arc::new(AtomicBool::new(false)));
+        let due = ticket.clone();
+        // Release: pairs with the Acquire load in `is_due`. The epoch has ordered every read made under the older guards
+        // before this function runs; the pair carries that on to the thread that frees.
+        guard.0.defer(move || due.0.store(true, Ordering::Release));
+        // Hand the deferred store over at once: it must not wait for this thread to fill a bag.
+        guard.0.flush();
+        ticket
+    }
+
+    fn is_due(&self) -> bool {
+        // Acquire: pairs with the Release store of the function deferred in `issue`.
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Things to be dropped that no reader can reach any more, kept in pieces so that adding one never moves the others.
+pub(crate) struct Graveyard<G> {
+    chunks: Vec<Vec<G>>,
+    len: usize,
+}
+
+impl<G> Graveyard<G> {
+    const CHUNK: usize = 256;
+
+    pub(crate) const fn new() -> Self {
+        Graveyard { chunks: Vec::new(), len: 0 }
+    }
+
+    pub(crate) fn push(&mut self, item: G) {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == Self::CHUNK) {
+            self.chunks.push(Vec::with_capacity(Self::CHUNK));
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(item);
+            self.len += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<G> {
+        loop {
+            let chunk = self.chunks.last_mut()?;
+            if let Some(item) = chunk.pop() {
+                self.len -= 1;
+                return Some(item);
+            }
+            self.chunks.pop();
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+struct Batch<G> {
+    ticket: Ticket,
+    items: Vec<G>,
+}
+
+/// The garbage of one stripe of threads, in the order in which it ripens: open, sealed, ripe.
+struct Bin<G> {
+    open: Vec<G>,
+    sealed: VecDeque<Batch<G>>,
+    ripe: Vec<G>,
+    graves: Vec<Graveyard<G>>,
+    seals: usize,
+    /// The place to look into at the next visit.
+    visit: usize,
+}
+
+impl<G> Bin<G> {
+    fn new() -> Box<Self> {
+        Box::new(Bin {
+            open: Vec::new(),
+            sealed: VecDeque::new(),
+            ripe: Vec::new(),
+            graves: Vec::new(),
+            seals: 0,
+            visit: 0,
+        })
+    }
+
+    fn push(&mut self, item: G) {
+        if self.open.capacity() == 0 {
+            self.open.reserve_exact(BATCH);
+        }
+        self.open.push(item);
+    }
+
+    fn seal(&mut self, guard: &Guard) {
+        if self.open.is_empty() {
+            return;
+        }
+        // The vector that held the last ripe batch is empty most of the time; it serves as the next open one.
+        let spare = if self.ripe.is_empty() { mem::take(&mut self.ripe) } else { Vec::new() };
+        let items = mem::replace(&mut self.open, spare);
+        self.sealed.push_back(Batch { ticket: Ticket::issue(guard), items });
+        self.seals += 1;
+    }
+
+    /// Something that may be dropped now.
+    fn pop_ripe(&mut self) -> Option<G> {
+        loop {
+            if let Some(item) = self.ripe.pop() {
+                return Some(item);
+            }
+            if let Some(yard) = self.graves.last_mut() {
+                match yard.pop() {
+                    Some(item) => return Some(item),
+                    None => drop(self.graves.pop()),
+                }
+            } else if self.sealed.front().is_some_and(|batch| batch.ticket.is_due()) {
+                self.ripe = self.sealed.pop_front()?.items;
+            } else {
+                return None;
+            }
+        }
+    }
+
+    /// How many things one operation drops now.
+    fn quota(&self) -> usize {
+        let waiting = self.len() - self.open.len();
+        if waiting > BACKLOG { FREE_BURST } else { FREE_STEADY }
+    }
+
+    /// Takes over what `other` holds, but for its open batch.
+    fn adopt(&mut self, other: &mut Bin<G>) {
+        self.sealed.append(&mut other.sealed);
+        self.graves.append(&mut other.graves);
+        self.ripe.append(&mut other.ripe);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.sealed.is_empty() && self.ripe.is_empty() && self.graves.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.open.len()
+            + self.sealed.iter().map(|batch| batch.items.len()).sum::<usize>()
+            + self.ripe.len()
+            + self.graves.iter().map(|yard| yard.len).sum::<usize>()
+    }
+}
+
+/// A place for a bin that one thread at a time can take out.
+struct Place<G>(AtomicPtr<Bin<G>>);
+
+impl<G> Place<G> {
+    /// Takes the bin out, or starts a new one when another thread has it.
+    fn check_out(&self) -> CheckedOut<'_, G> {
+        CheckedOut::new(self, self.take().unwrap_or_else(Bin::new))
+    }
+
+    fn take(&self) -> Option<Box<Bin<G>>> {
+        // Acquire: pairs with the Release in `put`, by which the last user published the bin's contents.
+        let bin = self.0.swap(ptr::null_mut(), Ordering::Acquire);
+        if bin.is_null() {
+            return None;
+        }
+        // SAFETY: a non-null pointer in a place comes from `Box::into_raw` in `put`, and the swap took it out, so this
+        // thread alone has it now.
+        Some(unsafe { Box::from_raw(bin) })
+    }
+
+    fn put(&self, mut bin: Box<Bin<G>>) {
+        loop {
+            let raw = Box::into_raw(bin);
+            // Release on success: publishes the bin's contents to the Acquire swap in `take`. Relaxed on failure: the
+            // pointer found is not followed here.
+            match self.0.compare_exchange(ptr::null_mut(), raw, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(_) => {
+                    // SAFETY: the exchange failed, so `raw` was not published and is still this thread's own.
+                    bin = unsafe { Box::from_raw(raw) };
+                    if let Some(mut other) = self.take() {
+                        bin.open.append(&mut other.open);
+                        bin.adopt(&mut other);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<G> Drop for Place<G> {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+/// A bin that one thread has to itself.
+///
+/// Put back when dropped, by a panic too: a bin dropped in unwinding would free what readers may still look at.
+struct CheckedOut<'d, G> {
+    place: &'d Place<G>,
+    bin: ManuallyDrop<Box<Bin<G>>>,
+}
+
+impl<'d, G> CheckedOut<'d, G> {
+    fn new(place: &'d Place<G>, bin: Box<Bin<G>>) -> Self {
+        CheckedOut { place, bin: ManuallyDrop::new(bin) }
+    }
+}
+
+impl<G> Deref for CheckedOut<'_, G> {
+    type Target = Bin<G>;
+
+    fn deref(&self) -> &Bin<G> {
+        &self.bin
+    }
+}
+
+impl<G> DerefMut for CheckedOut<'_, G> {
+    fn deref_mut(&mut self) -> &mut Bin<G> {
+        &mut self.bin
+    }
+}
+
+impl<G> Drop for CheckedOut<'_, G> {
+    fn drop(&mut self) {
+        // SAFETY: the bin is taken here alone, and nothing uses it after `drop`.
+        let bin = unsafe { ManuallyDrop::take(&mut self.bin) };
+        self.place.put(bin);
+    }
+}
+
+/// Items whose turn to be dropped has come; they are dropped with it.
+type Due<G> = [Option<G>; FREE_BURST];
+
+/// The garbage of one map and its snapshots.
+pub(crate) struct Domain<G> {
+    places: Box<[CachePadded<Place<G>>]>,
+    /// A hint that garbage waits which no later `retire` may come to free: see [`Domain::tend`].
+    owed: AtomicBool,
+    longest_free: AtomicUsize,
+}
+
+impl<G: Retired> Domain<G> {
+    pub(crate) fn new() -> Self {
+        Domain {
+            places: (0..stripes()).map(|_| CachePadded::new(Place(AtomicPtr::new(ptr::null_mut())))).collect(),
+            owed: AtomicBool::new(false),
+            longest_free: AtomicUsize::new(0),
+        }
+    }
+
+    /// Drops `item` once every guard that exists now is gone, and a few older items that are due.
+    ///
+    /// # Safety
+    ///
+    /// No thread that pins from now on may reach `item`, and it must not have been retired before.
+    pub(crate) unsafe fn retire(&self, item: G, guard: &Guard) {
+        self.work(guard, |bin| {
+            bin.push(item);
+            if bin.open.len() >= BATCH {
+                bin.seal(guard);
+            }
+        });
+    }
+
+    /// As [`Domain::retire`], for an item so large that it must not wait until its batch is full.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Domain::retire`].
+    pub(crate) unsafe fn retire_now(&self, item: G, guard: &Guard) {
+        self.work(guard, |bin| {
+            bin.push(item);
+            bin.seal(guard);
+        });
+        self.owe();
+    }
+
+    /// Takes items that no reader can reach any more, to be dropped a few at a time by the operations to come.
+    pub(crate) fn bury(&self, yard: Graveyard<G>) {
+        if yard.is_empty() {
+            return;
+        }
+        self.place().check_out().graves.push(yard);
+        self.owe();
+    }
+
+    /// Drops a few items if some are known to wait; for operations that retire nothing themselves.
+    #[inline]
+    pub(crate) fn tend(&self, guard: &Guard) {
+        // Relaxed: a hint; the garbage itself is handed over by the places' swaps.
+        if self.owed.load(Ordering::Relaxed) {
+            self.tend_owed(guard);
+        }
+    }
+
+    #[cold]
+    fn tend_owed(&self, guard: &Guard) {
+        // Relaxed: cleared before the bins are looked at and set again when any has something left, so garbage that
+        // arrives meanwhile leaves the hint set. Partner: the store in `owe`.
+        self.owed.store(false, Ordering::Relaxed);
+        let mut rest = false;
+        self.work(guard, |bin| {
+            if bin.is_idle() {
+                self.places.iter().for_each(|place| Self::collect(place, bin, guard));
+            }
+            rest = !bin.is_idle();
+        });
+        if rest {
+            self.owe();
+        }
+    }
+
+    fn owe(&self) {
+        // Relaxed: partner of the load in `tend`; a hint.
+        self.owed.store(true, Ordering::Relaxed);
+    }
+
+    fn place(&self) -> &Place<G> {
+        // The number of places is a power of two.
+        &self.places[thread_index() & (self.places.len() - 1)]
+    }
+
+    /// Moves what lies in `place` to `bin`, after sealing what is open there.
+    fn collect(place: &Place<G>, bin: &mut Bin<G>, guard: &Guard) {
+        if let Some(other) = place.take() {
+            let mut other = CheckedOut::new(place, other);
+            other.seal(guard);
+            bin.adopt(&mut other);
+        }
+    }
+
+    /// Lets `change` work on this thread's bin, then drops what the bin's quota allows.
+    fn work(&self, guard: &Guard, change: impl FnOnce(&mut Bin<G>)) {
+        let mut due: Due<G> = [const { None }; FREE_BURST];
+        {
+            let mut bin = self.place().check_out();
+            change(&mut bin);
+            if bin.seals >= SEALS_PER_VISIT {
+                bin.seals = 0;
+                bin.visit = (bin.visit + 1) & (self.places.len() - 1);
+                let visited = &self.places[bin.visit];
+                Self::collect(visited, &mut bin, guard);
+            }
+            let quota = bin.quota();
+            for slot in due.iter_mut().take(quota) {
+                *slot = bin.pop_ripe();
+            }
+        }
+        self.free(due);
+    }
+
+    fn free(&self, mut due: Due<G>) {
+        let mut freed = 0;
+        for item in &mut due {
+            if let Some(item) = item.take() {
+                freed += 1;
+                // An item too large to be freed in one step comes back smaller; it is ripe already.
+                if let Some(rest) = item.free() {
+                    self.place().check_out().ripe.push(rest);
+                    self.owe();
+                }
+            }
+        }
+        if freed > 0 {
+            // Relaxed: a figure for `stats`, read by nobody who draws conclusions about memory from it.
+            self.longest_free.fetch_max(freed, Ordering::Relaxed);
+        }
+    }
+
+    /// Drops everything that no guard of another thread protects.
+    ///
+    /// A guard that this thread holds protects too. Bounded: gives up after some rounds without a step forward.
+    pub(crate) fn flush(&self) {
+        let mut bin = self.place().check_out();
+        let mut idle_rounds = 0;
+        while idle_rounds < FLUSH_ROUNDS {
+            {
+                let guard = pin();
+                bin.seal(&guard);
+                self.places.iter().for_each(|place| Self::collect(place, &mut bin, &guard));
+                guard.0.flush();
+            }
+            let before = bin.len();
+            while let Some(item) = bin.pop_ripe() {
+                drop(item);
+            }
+            // Dropping a table can bury the nodes of its generation, so emptiness shows only in the round after.
+            if before == 0 {
+                return;
+            }
+            if bin.len() < before {
+                idle_rounds = 0;
+            } else {
+                idle_rounds += 1;
+                thread::yield_now();
+            }
+        }
+        drop(bin);
+        self.owe();
+    }
+
+    /// How many retired items have not been dropped yet.
+    pub(crate) fn pending(&self) -> usize {
+        self.places
+            .iter()
+            .filter_map(|place| {
+                let bin = CheckedOut::new(place, place.take()?);
+                Some(bin.len())
+            })
+            .sum()
+    }
+
+    /// The most destructors that one operation has run, `flush` excepted.
+    pub(crate) fn longest_free(&self) -> usize {
+        // Relaxed: partner of the `fetch_max` in `free`; a figure.
+        self.longest_free.load(Ordering::Relaxed)
+    }
+}
+
+/// Something a [`Domain`] can hold; dropping it frees all of it.
+pub(crate) trait Retired: Sized {
+    /// Frees it, or a bounded part of it; what is left is returned.
+    fn free(self) -> Option<Self>;
+}
+
+impl<G> fmt::Debug for Domain<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Domain").finish_non_exhaustive()
+    }
+}
+
+// SAFETY: a domain owns items of type `G` and hands each to whichever thread's turn it is to drop it; that is sending.
+// Everything shared between threads is reached through the places' swaps and the other atomics.
+unsafe impl<G: Send> Send for Domain<G> {}
+// SAFETY: as above; no `&G` is ever handed out, so `G: Send` is all that sharing needs.
+unsafe impl<G: Send> Sync for Domain<G> {}
