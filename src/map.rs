@@ -380,7 +380,12 @@ where
         F: FnOnce() -> Result<V, E>,
     {
         match self.raw.try_insert_with(key, f, pin())? {
-            Ok(held) | Err(Occupied { current: held, .. }) => Ok(Ref::new(held)),
+            Ok(new) => Ok(Ref::new(new)),
+            Err(Occupied { current, key, unused }) => {
+                // Before the `Ref` is made, which must not be what a panic of theirs leaks: see `raw::ops`.
+                drop((key, unused));
+                Ok(Ref::new(current))
+            }
         }
     }
 
@@ -399,8 +404,10 @@ where
         Q: ?Sized + Hash + Equivalent<K>,
         F: FnMut(&V) -> V,
     {
-        let insert = |_: &K, value: &V| Operation::<V, Infallible>::Insert(f(value));
-        match self.raw.compute_present(key, insert, pin()) {
+        let mut insert = |_: &K, value: &V| Operation::<V, Infallible>::Insert(f(value));
+        let end = self.raw.compute_present(key, &mut insert, pin());
+        drop(f);
+        match end {
             Computed::Updated { new, .. } => Some(Ref::new(new)),
             _ => None,
         }
@@ -419,11 +426,13 @@ where
     /// assert!(matches!(map.compute("a", count), Compute::Inserted(n) if *n == 1));
     /// assert!(matches!(map.compute("a", count), Compute::Updated { new, .. } if *new == 2));
     /// ```
-    pub fn compute<F, T>(&self, key: K, f: F) -> Compute<'_, K, V, T>
+    pub fn compute<F, T>(&self, key: K, mut f: F) -> Compute<'_, K, V, T>
     where
         F: FnMut(Option<&V>) -> Operation<V, T>,
     {
-        match self.raw.compute(key, f, pin()) {
+        let end = self.raw.compute(key, &mut f, pin());
+        drop(f);
+        match end {
             Computed::Inserted(new) => Compute::Inserted(Ref::new(new)),
             Computed::Updated { old, new } => Compute::Updated { old: Ref::new(old), new: Ref::new(new) },
             Computed::Removed(old) => Compute::Removed(Ref::new(old)),
@@ -502,7 +511,10 @@ where
         Q: ?Sized + Hash + Equivalent<K>,
         F: FnMut(&K, &V) -> bool,
     {
-        removed(self.raw.compute_present(key, remove_where(f), pin())).map(Ref::new)
+        let mut remove = remove_where(f);
+        let end = self.raw.compute_present(key, &mut remove, pin());
+        drop(remove);
+        removed(end).map(Ref::new)
     }
 
     /// Removes all entries that `f` returns false for.

@@ -245,8 +245,8 @@ where
         Q: ?Sized + Hash + Equivalent<K>,
         F: FnMut(&V) -> V,
     {
-        let insert = |_: &K, value: &V| Operation::<V, Infallible>::Insert(f(value));
-        match self.map.raw().compute_present(key, insert, &self.guard) {
+        let mut insert = |_: &K, value: &V| Operation::<V, Infallible>::Insert(f(value));
+        match self.map.raw().compute_present(key, &mut insert, &self.guard) {
             Computed::Updated { new: (_, new), .. } => Some(new),
             _ => None,
         }
@@ -262,11 +262,11 @@ where
     /// let end = pinned.compute("a", |n| Operation::<u32, ()>::Insert(n.map_or(1, |n| n + 1)));
     /// assert!(matches!(end, pinned::Compute::Inserted(1)));
     /// ```
-    pub fn compute<F, T>(&self, key: K, f: F) -> Compute<'_, V, T>
+    pub fn compute<F, T>(&self, key: K, mut f: F) -> Compute<'_, V, T>
     where
         F: FnMut(Option<&V>) -> Operation<V, T>,
     {
-        match self.map.raw().compute(key, f, &self.guard) {
+        match self.map.raw().compute(key, &mut f, &self.guard) {
             Computed::Inserted((_, new)) => Compute::Inserted(new),
             Computed::Updated { old: (_, old), new: (_, new) } => Compute::Updated { old, new },
             Computed::Removed((_, old)) => Compute::Removed(old),
@@ -331,7 +331,7 @@ where
         Q: ?Sized + Hash + Equivalent<K>,
         F: FnMut(&K, &V) -> bool,
     {
-        removed(self.map.raw().compute_present(key, remove_where(f), &self.guard)).map(|(_, old)| old)
+        removed(self.map.raw().compute_present(key, &mut remove_where(f), &self.guard)).map(|(_, old)| old)
     }
 
     /// See [`SyncMap::retain`].

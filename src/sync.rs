@@ -7,6 +7,8 @@
 
 pub(crate) use std::cell::UnsafeCell;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+#[cfg(all(target_os = "linux", not(readmostly_crossbeam)))]
+pub(crate) use std::sync::atomic::{compiler_fence, fence};
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
 
 pub(crate) use arc_swap::ArcSwapOption;

@@ -307,7 +307,6 @@ where
         } else if stripe_len % REMOVES_PER_LOOK == 0 {
             self.consider_compaction(guard);
         }
-        self.shared().garbage.tend(guard);
     }
 
     /// Starts a copy that leaves the tombstones behind, if there are enough of them.

@@ -3,6 +3,10 @@
 //! All have one form: find the node, decide on the value found, exchange it if it is still the same, else start again. A key
 //! without a node gets one under the writer lock. Closures of the user's run outside of it, on a value that a guard protects,
 //! and may run again when another thread was faster.
+//!
+//! Each operation that takes something of the user's by value is in two parts. The inner one consumes it and returns what it
+//! found; only then does the outer one tie that to the guard. When the destructor of a local panics after the return value
+//! has been made, the compiler leaks that value (rust-lang/rust#47949), and a leaked guard would stop reclamation for good.
 
 use std::hash::{BuildHasher, Hash};
 use std::ptr::NonNull;
@@ -43,6 +47,9 @@ pub(crate) struct Occupied<R, K, F> {
     pub(crate) key: K,
     pub(crate) unused: F,
 }
+
+/// How an insert of something yet to be made ends: put in, not needed, or not made.
+pub(crate) type Insertion<R, K, V, E> = Result<Result<R, Occupied<R, K, Option<V>>>, E>;
 
 /// A value on its way into the map, boxed at most once on the way.
 enum Fresh<V> {
@@ -100,7 +107,7 @@ impl<K, V, S> RawMap<K, V, S> {
         }
     }
 
-    /// Retires a value that this thread has taken out of its node.
+    /// Retires a value that this thread has taken out of its node, and frees some older garbage in return.
     fn retire_value(&self, node: NodeRef<'_, K, V>, value: *mut V, guard: &Guard) {
         let garbage = if !node.holds_inline(value) {
             // SAFETY: live values are not null.
@@ -108,7 +115,7 @@ impl<K, V, S> RawMap<K, V, S> {
         } else if std::mem::needs_drop::<V>() {
             Garbage::Inline(node.ptr())
         } else {
-            return;
+            return self.shared().garbage.tend(guard);
         };
         // SAFETY: the exchange that took the value out was this thread's, so it is retired once, and no one who pins from now
         // on finds it.
@@ -153,7 +160,7 @@ where
             if self.locate(hash, node.key(), guard).is_some() {
                 return Placed::Beaten(node);
             }
-            if let Some(buckets) = writing.lacks_table(self.len()) {
+            if let Some(buckets) = writing.lacks_table(|| self.len()) {
                 match table.take() {
                     Some((size, table)) if size >= buckets => writing.start(table),
                     _ => {
@@ -237,86 +244,85 @@ where
     }
 
     /// Inserts what `make` makes, unless the key has a value. `make` is called at most once.
-    #[expect(clippy::type_complexity, reason = "the three ends of a fallible insert")]
-    pub(crate) fn try_insert_with<'m, H, F, E>(
-        &'m self,
-        key: K,
-        make: F,
-        hold: H,
-    ) -> Result<Result<H::Held, Occupied<H::Held, K, Option<V>>>, E>
+    pub(crate) fn try_insert_with<'m, H, F, E>(&'m self, key: K, make: F, hold: H) -> Insertion<H::Held, K, V, E>
     where
         H: Hold<'m, K, V>,
+        F: FnOnce() -> Result<V, E>,
+    {
+        let end = self.try_insert_under(key, make, hold.guard())?;
+        // SAFETY: found, or put in, under this guard.
+        Ok(unsafe {
+            match end {
+                Ok(new) => Ok(hold.hold(new)),
+                Err(Occupied { current, key, unused }) => Err(Occupied { current: hold.hold(current), key, unused }),
+            }
+        })
+    }
+
+    fn try_insert_under<F, E>(&self, key: K, make: F, guard: &Guard) -> Insertion<Hit<K, V>, K, V, E>
+    where
         F: FnOnce() -> Result<V, E>,
     {
         let hash = self.hash(&key);
         let (mut key, mut make, mut fresh) = (key, Some(make), None);
         loop {
-            let guard = hold.guard();
             let node = self.locate(hash, &key, guard);
-            let mut current = tombstone();
-            if let Some(node) = node {
-                current = node.value();
-                if is_live(current) {
-                    let hit = Hit::new(node, current);
-                    let unused = fresh.map(Fresh::into_plain);
-                    // SAFETY: found under this guard.
-                    let current = unsafe { hold.hold(hit) };
-                    return Ok(Err(Occupied { current, key, unused }));
-                }
-                if is_expunged(current) {
-                    continue;
-                }
+            let current = node.map_or(tombstone(), |node| node.value());
+            if let Some(node) = node.filter(|_| is_live(current)) {
+                let unused = fresh.map(Fresh::into_plain);
+                return Ok(Err(Occupied { current: Hit::new(node, current), key, unused }));
+            }
+            if is_expunged(current) {
+                continue;
             }
             let value = match (fresh.take(), make.take()) {
                 (Some(fresh), _) => fresh,
                 (None, Some(make)) => Fresh::Plain(make()?),
                 (None, None) => unreachable!("the value made is kept until it is used"),
             };
-            let hit = match node {
+            match node {
                 Some(node) => match self.replace(node, current, value.into_boxed(), guard) {
-                    Ok(hit) => hit,
-                    Err((unused, _)) => {
-                        fresh = Some(Fresh::Boxed(unused));
-                        continue;
-                    }
+                    Ok(new) => return Ok(Ok(new)),
+                    Err((unused, _)) => fresh = Some(Fresh::Boxed(unused)),
                 },
                 None => match self.insert_node(hash, OwnedNode::new(key, value.into_plain()), guard) {
-                    Placed::New(hit) => hit,
+                    Placed::New(new) => return Ok(Ok(new)),
                     Placed::Beaten(node) => {
                         let (same_key, value) = node.into_parts();
-                        key = same_key;
-                        fresh = Some(Fresh::Plain(value));
-                        continue;
+                        (key, fresh) = (same_key, Some(Fresh::Plain(value)));
                     }
                 },
-            };
-            // SAFETY: put in under this guard.
-            return Ok(Ok(unsafe { hold.hold(hit) }));
+            }
         }
     }
 
-    pub(crate) fn compute<'m, H, T, F>(&'m self, key: K, mut f: F, hold: H) -> Computed<H::Held, T>
+    pub(crate) fn compute<'m, H, T, F>(&'m self, key: K, f: &mut F, hold: H) -> Computed<H::Held, T>
     where
         H: Hold<'m, K, V>,
+        F: FnMut(Option<&V>) -> Operation<V, T>,
+    {
+        self.compute_under(key, f, hold.guard()).hold(hold)
+    }
+
+    fn compute_under<T, F>(&self, key: K, f: &mut F, guard: &Guard) -> Computed<Hit<K, V>, T>
+    where
         F: FnMut(Option<&V>) -> Operation<V, T>,
     {
         let hash = self.hash(&key);
         let mut key = key;
         loop {
-            let guard = hold.guard();
-            match self.locate(hash, &key, guard) {
-                Some(node) => {
-                    if let Some(end) = self.compute_on(node, &mut f, guard) {
-                        return end.hold(hold);
-                    }
+            if let Some(node) = self.locate(hash, &key, guard) {
+                match self.compute_on(node, f, guard) {
+                    Some(end) => return end,
+                    None => continue,
                 }
-                None => match f(None) {
-                    Operation::Abort(result) => return Computed::Aborted(result),
-                    Operation::Remove => return Computed::Absent,
-                    Operation::Insert(value) => match self.insert_node(hash, OwnedNode::new(key, value), guard) {
-                        Placed::New(hit) => return Computed::Inserted(hit).hold(hold),
-                        Placed::Beaten(node) => key = node.into_parts().0,
-                    },
+            }
+            match f(None) {
+                Operation::Abort(result) => return Computed::Aborted(result),
+                Operation::Remove => return Computed::Absent,
+                Operation::Insert(value) => match self.insert_node(hash, OwnedNode::new(key, value), guard) {
+                    Placed::New(new) => return Computed::Inserted(new),
+                    Placed::Beaten(node) => key = node.into_parts().0,
                 },
             }
         }
@@ -365,7 +371,7 @@ where
     /// As [`RawMap::compute`], for an entry that is there: an absent one is left alone and `f` not called.
     ///
     /// Needs no owned key, since nothing is inserted.
-    pub(crate) fn compute_present<'m, Q, H, T, F>(&'m self, key: &Q, mut f: F, hold: H) -> Computed<H::Held, T>
+    pub(crate) fn compute_present<'m, Q, H, T, F>(&'m self, key: &Q, f: &mut F, hold: H) -> Computed<H::Held, T>
     where
         Q: ?Sized + Hash + Equivalent<K>,
         H: Hold<'m, K, V>,
@@ -388,10 +394,19 @@ where
         H: Hold<'m, K, V>,
         V: PartialEq,
     {
+        let old = self.compare_and_swap_under(key, expected, new, hold.guard())?;
+        // SAFETY: found under this guard.
+        Ok(unsafe { hold.hold(old) })
+    }
+
+    fn compare_and_swap_under<Q>(&self, key: &Q, expected: &V, new: V, guard: &Guard) -> Result<Hit<K, V>, V>
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+        V: PartialEq,
+    {
         let hash = self.hash(key);
         let mut new = Fresh::Plain(new);
         loop {
-            let guard = hold.guard();
             let Some(node) = self.locate(hash, key, guard) else { return Err(new.into_plain()) };
             let mut current = node.value();
             while is_live(current) {
@@ -401,8 +416,7 @@ where
                 }
                 let old = Hit::new(node, current);
                 match self.replace(node, current, new.into_boxed(), guard) {
-                    // SAFETY: found under this guard.
-                    Ok(_) => return Ok(unsafe { hold.hold(old) }),
+                    Ok(_) => return Ok(old),
                     Err((unused, found)) => (new, current) = (Fresh::Boxed(unused), found),
                 }
             }

@@ -167,17 +167,15 @@ impl<K, V> Iterator for IntoEntries<K, V> {
 
 impl<K, V> Drop for IntoEntries<K, V> {
     fn drop(&mut self) {
-        /// Goes on when the drop of an entry panics.
+        /// Goes on when dropping an entry, or the key of a removed one, panics.
         struct GoOn<'a, K, V>(&'a mut IntoEntries<K, V>);
         impl<K, V> Drop for GoOn<'_, K, V> {
             fn drop(&mut self) {
                 self.0.by_ref().for_each(drop);
             }
         }
-        while let Some(entry) = self.next() {
-            let go_on = GoOn(self);
-            drop(entry);
-            std::mem::forget(go_on);
-        }
+        let go_on = GoOn(self);
+        go_on.0.by_ref().for_each(drop);
+        std::mem::forget(go_on);
     }
 }

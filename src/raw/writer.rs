@@ -44,6 +44,9 @@ const PLAN_BUCKETS: usize = 32;
 /// never end.
 const COMPACTION_FACTOR: usize = 3;
 
+/// New keys between looks at whether a compaction is due.
+const INSERTS_PER_LOOK: usize = 64;
+
 /// Nodes that are not worth a compaction, however many of them are tombstones.
 const COMPACTION_MIN: usize = 64;
 
@@ -113,6 +116,16 @@ impl<K, V> Filled<K, V> {
 
     fn is_full(&self) -> bool {
         self.used >= self.table.capacity()
+    }
+
+    /// Whether a new key can go here, when the map has `len` entries.
+    fn takes_more(&self, len: impl FnOnce() -> usize) -> bool {
+        if self.is_full() || self.table.generation().is_frozen() {
+            return false;
+        }
+        // A table that was left to fill up with tombstones would be followed by one twice its size.
+        let looks = self.used % INSERTS_PER_LOOK == 0;
+        !(looks && mostly_tombstones(self.used, len()))
     }
 
     fn put(&mut self, hash: u64, node: NodePtr<K, V>) {
@@ -204,11 +217,11 @@ impl<K, V, S> Writing<'_, K, V, S> {
     }
 
     /// The size of the table that has to be started before a key can be added, if one has to.
-    pub(super) fn lacks_table(&self, len: usize) -> Option<usize> {
+    pub(super) fn lacks_table(&self, len: impl Fn() -> usize) -> Option<usize> {
         match (&self.writer.read, &self.writer.dirty) {
             (_, Some(_)) => None,
-            (Some(read), None) if !read.is_full() && !read.table.generation().is_frozen() => None,
-            _ => Some(self.successor_buckets(len)),
+            (Some(read), None) if read.takes_more(&len) => None,
+            _ => Some(self.successor_buckets(len())),
         }
     }
 

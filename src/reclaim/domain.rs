@@ -1,20 +1,10 @@
-//! When memory that readers may still look at can be freed, and who frees it, a little at a time.
-//!
-//! This is the only module that names crossbeam-epoch. The rest of the crate knows three things:
-//!
-//! - [`pin`] gives a [`Guard`]. What was reachable from a map while the guard exists stays allocated until it is gone.
-//! - [`Domain::retire`] takes something that has been made unreachable and drops it when no guard that existed at that
-//!   moment is left.
-//! - [`Domain::flush`] drops what can be dropped now.
+//! The garbage of one map.
 //!
 //! # Garbage belongs to the map
 //!
-//! Each map has a domain of its own, which owns what is retired until it is dropped. crossbeam-epoch is asked only *when*:
-//! a full batch of garbage is sealed with a [`Ticket`], and what is deferred through the epoch is one store to that
-//! ticket. Three things follow.
+//! Each map has a domain of its own, which owns what is retired until it is dropped. The epoch is asked only *when*: a full
+//! batch of garbage is sealed with a [`Ticket`]. Two things follow.
 //!
-//! - Epoch collection, which crossbeam-epoch runs in bursts and on whoever happens to pin, executes a few stores and
-//!   never a destructor of the user's.
 //! - A domain is dropped when its map and all snapshots of it are gone. No reference into the map can exist then, so it
 //!   drops its garbage on the spot, ticket or not; nothing of the user's outlives the map, and keys and values need not be
 //!   `'static`.
@@ -26,9 +16,6 @@
 //! it alone and puts it back. Nobody waits for a bin: who finds none starts a new one, and who finds the place taken when
 //! putting back merges the two. So user destructors, which run while no bin is checked out, may use the map.
 
-#![allow(unsafe_code, reason = "second of the three layers in which unsafe code may stand")]
-
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem::{self, ManuallyDrop};
@@ -36,12 +23,14 @@ use std::ops::{Deref, DerefMut};
 use std::ptr;
 use std::thread;
 
-use crossbeam_epoch::{Collector, LocalHandle};
+use super::epoch::{Guard, Ticket, advance, pin};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, CachePadded, Ordering, stripes, thread_index};
 
-use crate::sync::{Arc, AtomicBool, AtomicPtr, AtomicUsize, CachePadded, OnceLock, Ordering, stripes, thread_index};
+/// Retired things in a batch: one ticket, and one attempt to move the epoch, is paid for this many.
+const BATCH: usize = 128;
 
-/// Retired things in a batch: one ticket, and one push to crossbeam-epoch's queue, is paid for this many.
-const BATCH: usize = 64;
+/// Attempts to free garbage that is not due between two attempts to move the epoch for it.
+const TENDS_PER_ADVANCE: usize = 64;
 
 /// Destructors that one operation runs while little garbage waits.
 const FREE_STEADY: usize = 2;
@@ -50,101 +39,13 @@ const FREE_STEADY: usize = 2;
 const FREE_BURST: usize = 8;
 
 /// Ripe garbage in a bin above which operations free [`FREE_BURST`] instead of [`FREE_STEADY`].
-const BACKLOG: usize = 256;
+const BACKLOG: usize = 4 * BATCH;
 
 /// Seals after which a thread looks into the bin of another, so that an idle thread's garbage is not stranded.
 const SEALS_PER_VISIT: usize = 4;
 
-/// Rounds of [`Domain::flush`]: an epoch advances only when every pinned thread has been seen in it, twice per batch.
-const FLUSH_ROUNDS: usize = 64;
-
-/// Keeps everything that was reachable while it exists from being freed.
-pub(crate) struct Guard(crossbeam_epoch::Guard);
-
-/// The collector of this crate alone: a guard that other users of crossbeam-epoch hold for long delays nothing here, and
-/// collecting here runs none of their destructors.
-fn collector() -> &'static Collector {
-    static COLLECTOR: OnceLock<Collector> = OnceLock::new();
-    COLLECTOR.get_or_init(Collector::new)
-}
-
-/// This thread's registration with the collector; taken back when the thread ends.
-struct Participant(LocalHandle);
-
-impl Drop for Participant {
-    fn drop(&mut self) {
-        HANDLE.set(ptr::null());
-    }
-}
-
-thread_local! {
-    /// The handle in `PARTICIPANT`, or null before that is initialised and after it is gone.
-    ///
-    /// Apart from it because a thread-local that is initialised lazily and has a destructor costs a check of its state each
-    /// time, a third of the cost of a pin.
-    static HANDLE: Cell<*const LocalHandle> = const { Cell::new(ptr::null()) };
-    static PARTICIPANT: Participant = Participant(collector().register());
-}
-
-/// Pins the current thread.
-#[inline]
-pub(crate) fn pin() -> Guard {
-    let handle = HANDLE.get();
-    if handle.is_null() {
-        return pin_first();
-    }
-    // SAFETY: not null, so it points into this thread's `PARTICIPANT`, which resets it before it is destroyed.
-    Guard(unsafe { &*handle }.pin())
-}
-
-/// Pins a thread that has not registered yet, or one that ends and has taken its registration back.
-#[cold]
-fn pin_first() -> Guard {
-    let guard = PARTICIPANT.try_with(|participant| {
-        HANDLE.set(&raw const participant.0);
-        participant.0.pin()
-    });
-    // A guard outlives the handle it came from, so a destructor of another thread-local can still use a map.
-    Guard(guard.unwrap_or_else(|_| collector().register().pin()))
-}
-
-impl Guard {
-    /// Lets go of what was protected so far and protects from now on.
-    ///
-    /// Takes `&mut self`, so that no reference obtained under the guard survives the call.
-    #[inline]
-    pub(crate) fn repin(&mut self) {
-        self.0.repin();
-    }
-}
-
-impl fmt::Debug for Guard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Guard")
-    }
-}
-
-/// Says whether every guard that existed when it was issued is gone.
-#[derive(Clone)]
-struct Ticket(Arc<AtomicBool>);
-
-impl Ticket {
-    fn issue(guard: &Guard) -> Ticket {
-        let ticket = Ticket(Arc::new(AtomicBool::new(false)));
-        let due = ticket.clone();
-        // Release: pairs with the Acquire load in `is_due`. The epoch has ordered every read made under the older guards
-        // before this function runs; the pair carries that on to the thread that frees.
-        guard.0.defer(move || due.0.store(true, Ordering::Release));
-        // Hand the deferred store over at once: it must not wait for this thread to fill a bag.
-        guard.0.flush();
-        ticket
-    }
-
-    fn is_due(&self) -> bool {
-        // Acquire: pairs with the Release store of the function deferred in `issue`.
-        self.0.load(Ordering::Acquire)
-    }
-}
+/// Rounds of [`Domain::flush`] without a step forward, after which it gives up: some other thread stays pinned.
+const FLUSH_ROUNDS: usize = 512;
 
 /// Things to be dropped that no reader can reach any more, kept in pieces so that adding one never moves the others.
 pub(crate) struct Graveyard<G> {
@@ -187,6 +88,8 @@ impl<G> Graveyard<G> {
 
 struct Batch<G> {
     ticket: Ticket,
+    /// Batches are sealed in this order, and ripen in about the same.
+    order: usize,
     items: Vec<G>,
 }
 
@@ -196,7 +99,10 @@ struct Bin<G> {
     sealed: VecDeque<Batch<G>>,
     ripe: Vec<G>,
     graves: Vec<Graveyard<G>>,
+    /// How many items lie in all of these.
+    len: usize,
     seals: usize,
+    tends: usize,
     /// The place to look into at the next visit.
     visit: usize,
 }
@@ -208,7 +114,9 @@ impl<G> Bin<G> {
             sealed: VecDeque::new(),
             ripe: Vec::new(),
             graves: Vec::new(),
+            len: 0,
             seals: 0,
+            tends: 0,
             visit: 0,
         })
     }
@@ -218,16 +126,33 @@ impl<G> Bin<G> {
             self.open.reserve_exact(BATCH);
         }
         self.open.push(item);
+        self.len += 1;
+    }
+
+    /// Puts in something that is due already.
+    fn push_ripe(&mut self, item: G) {
+        self.ripe.push(item);
+        self.len += 1;
+    }
+
+    fn bury(&mut self, yard: Graveyard<G>) {
+        self.len += yard.len;
+        self.graves.push(yard);
     }
 
     fn seal(&mut self, guard: &Guard) {
+        /// Orders batches of different bins when these are merged.
+        static SEALED: AtomicUsize = AtomicUsize::new(0);
+
         if self.open.is_empty() {
             return;
         }
         // The vector that held the last ripe batch is empty most of the time; it serves as the next open one.
         let spare = if self.ripe.is_empty() { mem::take(&mut self.ripe) } else { Vec::new() };
         let items = mem::replace(&mut self.open, spare);
-        self.sealed.push_back(Batch { ticket: Ticket::issue(guard), items });
+        // Relaxed: only the number counts; a batch that is out of order is looked at later than it might be.
+        let order = SEALED.fetch_add(1, Ordering::Relaxed);
+        self.sealed.push_back(Batch { ticket: Ticket::issue(guard), order, items });
         self.seals += 1;
     }
 
@@ -235,11 +160,15 @@ impl<G> Bin<G> {
     fn pop_ripe(&mut self) -> Option<G> {
         loop {
             if let Some(item) = self.ripe.pop() {
+                self.len -= 1;
                 return Some(item);
             }
             if let Some(yard) = self.graves.last_mut() {
                 match yard.pop() {
-                    Some(item) => return Some(item),
+                    Some(item) => {
+                        self.len -= 1;
+                        return Some(item);
+                    }
                     None => drop(self.graves.pop()),
                 }
             } else if self.sealed.front().is_some_and(|batch| batch.ticket.is_due()) {
@@ -252,33 +181,46 @@ impl<G> Bin<G> {
 
     /// How many things one operation drops now.
     fn quota(&self) -> usize {
-        let waiting = self.len() - self.open.len();
-        if waiting > BACKLOG { FREE_BURST } else { FREE_STEADY }
+        if self.len - self.open.len() > BACKLOG { FREE_BURST } else { FREE_STEADY }
     }
 
     /// Takes over what `other` holds, but for its open batch.
     fn adopt(&mut self, other: &mut Bin<G>) {
-        self.sealed.append(&mut other.sealed);
+        if !other.sealed.is_empty() {
+            // Oldest first again: a batch behind a younger one would wait for that.
+            self.sealed.append(&mut other.sealed);
+            self.sealed.make_contiguous().sort_by_key(|batch| batch.order);
+        }
         self.graves.append(&mut other.graves);
         self.ripe.append(&mut other.ripe);
+        self.len += other.len - other.open.len();
+        other.len = other.open.len();
+    }
+
+    /// Takes over all that `other` holds.
+    fn merge(&mut self, mut other: Box<Bin<G>>) {
+        self.adopt(&mut other);
+        self.len += other.open.len();
+        self.open.append(&mut other.open);
     }
 
     fn is_idle(&self) -> bool {
-        self.sealed.is_empty() && self.ripe.is_empty() && self.graves.is_empty()
-    }
-
-    fn len(&self) -> usize {
-        self.open.len()
-            + self.sealed.iter().map(|batch| batch.items.len()).sum::<usize>()
-            + self.ripe.len()
-            + self.graves.iter().map(|yard| yard.len).sum::<usize>()
+        self.len == self.open.len()
     }
 }
 
 /// A place for a bin that one thread at a time can take out.
-struct Place<G>(AtomicPtr<Bin<G>>);
+struct Place<G> {
+    bin: AtomicPtr<Bin<G>>,
+    /// How much lay in the bin when it was put here last.
+    len: AtomicUsize,
+}
 
 impl<G> Place<G> {
+    fn new() -> Self {
+        Place { bin: AtomicPtr::new(ptr::null_mut()), len: AtomicUsize::new(0) }
+    }
+
     /// Takes the bin out, or starts a new one when another thread has it.
     fn check_out(&self) -> CheckedOut<'_, G> {
         CheckedOut::new(self, self.take().unwrap_or_else(Bin::new))
@@ -286,7 +228,7 @@ impl<G> Place<G> {
 
     fn take(&self) -> Option<Box<Bin<G>>> {
         // Acquire: pairs with the Release in `put`, by which the last user published the bin's contents.
-        let bin = self.0.swap(ptr::null_mut(), Ordering::Acquire);
+        let bin = self.bin.swap(ptr::null_mut(), Ordering::Acquire);
         if bin.is_null() {
             return None;
         }
@@ -297,17 +239,18 @@ impl<G> Place<G> {
 
     fn put(&self, mut bin: Box<Bin<G>>) {
         loop {
+            // Relaxed: a figure for `Domain::pending`.
+            self.len.store(bin.len, Ordering::Relaxed);
             let raw = Box::into_raw(bin);
             // Release on success: publishes the bin's contents to the Acquire swap in `take`. Relaxed on failure: the
             // pointer found is not followed here.
-            match self.0.compare_exchange(ptr::null_mut(), raw, Ordering::Release, Ordering::Relaxed) {
+            match self.bin.compare_exchange(ptr::null_mut(), raw, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(_) => {
                     // SAFETY: the exchange failed, so `raw` was not published and is still this thread's own.
                     bin = unsafe { Box::from_raw(raw) };
-                    if let Some(mut other) = self.take() {
-                        bin.open.append(&mut other.open);
-                        bin.adopt(&mut other);
+                    if let Some(other) = self.take() {
+                        bin.merge(other);
                     }
                 }
             }
@@ -371,7 +314,7 @@ pub(crate) struct Domain<G> {
 impl<G: Retired> Domain<G> {
     pub(crate) fn new() -> Self {
         Domain {
-            places: (0..stripes()).map(|_| CachePadded::new(Place(AtomicPtr::new(ptr::null_mut())))).collect(),
+            places: (0..stripes()).map(|_| CachePadded::new(Place::new())).collect(),
             owed: AtomicBool::new(false),
             longest_free: AtomicUsize::new(0),
         }
@@ -391,16 +334,16 @@ impl<G: Retired> Domain<G> {
         });
     }
 
-    /// As [`Domain::retire`], for an item so large that it must not wait until its batch is full.
+    /// As [`Domain::retire`], for an item so large that it must not wait until its batch is full. Drops nothing itself.
     ///
     /// # Safety
     ///
     /// As for [`Domain::retire`].
     pub(crate) unsafe fn retire_now(&self, item: G, guard: &Guard) {
-        self.work(guard, |bin| {
-            bin.push(item);
-            bin.seal(guard);
-        });
+        let mut bin = self.place().check_out();
+        bin.push(item);
+        bin.seal(guard);
+        drop(bin);
         self.owe();
     }
 
@@ -409,7 +352,7 @@ impl<G: Retired> Domain<G> {
         if yard.is_empty() {
             return;
         }
-        self.place().check_out().graves.push(yard);
+        self.place().check_out().bury(yard);
         self.owe();
     }
 
@@ -433,6 +376,10 @@ impl<G: Retired> Domain<G> {
                 self.places.iter().for_each(|place| Self::collect(place, bin, guard));
             }
             rest = !bin.is_idle();
+            bin.tends += 1;
+            if rest && bin.tends % TENDS_PER_ADVANCE == 0 {
+                advance(guard);
+            }
         });
         if rest {
             self.owe();
@@ -485,7 +432,7 @@ impl<G: Retired> Domain<G> {
                 freed += 1;
                 // An item too large to be freed in one step comes back smaller; it is ripe already.
                 if let Some(rest) = item.free() {
-                    self.place().check_out().ripe.push(rest);
+                    self.place().check_out().push_ripe(rest);
                     self.owe();
                 }
             }
@@ -507,9 +454,9 @@ impl<G: Retired> Domain<G> {
                 let guard = pin();
                 bin.seal(&guard);
                 self.places.iter().for_each(|place| Self::collect(place, &mut bin, &guard));
-                guard.0.flush();
+                advance(&guard);
             }
-            let before = bin.len();
+            let before = bin.len;
             while let Some(item) = bin.pop_ripe() {
                 drop(item);
             }
@@ -517,7 +464,7 @@ impl<G: Retired> Domain<G> {
             if before == 0 {
                 return;
             }
-            if bin.len() < before {
+            if bin.len < before {
                 idle_rounds = 0;
             } else {
                 idle_rounds += 1;
@@ -530,13 +477,8 @@ impl<G: Retired> Domain<G> {
 
     /// How many retired items have not been dropped yet.
     pub(crate) fn pending(&self) -> usize {
-        self.places
-            .iter()
-            .filter_map(|place| {
-                let bin = CheckedOut::new(place, place.take()?);
-                Some(bin.len())
-            })
-            .sum()
+        // Relaxed: partner of the store in `Place::put`; a figure. A bin that is checked out counts as it was before.
+        self.places.iter().map(|place| place.len.load(Ordering::Relaxed)).sum()
     }
 
     /// The most destructors that one operation has run, `flush` excepted.

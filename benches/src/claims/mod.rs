@@ -1,0 +1,87 @@
+//! What the project promises, one module per kind of measurement.
+
+mod absent;
+mod lookups;
+mod memory;
+mod mixed;
+mod writes;
+
+use crate::{
+    peers::{Fill, Hasher},
+    report::Line,
+    threads::Cores,
+};
+use anyhow::Result;
+use std::time::Duration;
+
+pub use memory::{Filling, Probe, probe};
+
+/// Something the project promises, or wants to know about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Claim {
+    /// A lookup under a held guard against a map without synchronisation
+    PinnedGet,
+    /// A lookup that pins for itself against the other concurrent maps
+    Get,
+    /// Two threads, mostly reads: throughput and tail latency
+    Mixed,
+    /// Bytes per entry, and of an empty map
+    Memory,
+    /// Lookups of absent keys while the map is amended
+    Absent,
+    /// For information: inserts, overwrites, removes and growth
+    Writes,
+}
+
+/// How thoroughly to measure.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Rounds per figure.
+    pub rounds: usize,
+    /// The shortest duration of a contender's turn.
+    pub round: Duration,
+    /// Leave out what takes long and has no limit.
+    pub quick: bool,
+    /// Where threads are bound to.
+    pub cores: Cores,
+    /// The hasher of all maps.
+    pub hasher: Hasher,
+}
+
+impl Config {
+    /// Fewer rounds for measurements whose rounds take a second or so.
+    fn long_rounds(&self) -> usize {
+        self.rounds.min(if self.quick { 2 } else { 7 })
+    }
+
+    fn filled<M: Fill<u64, u64>>(&self, keys: &[u64]) -> M {
+        M::filled(self.hasher, keys.iter().map(|&key| (key, crate::keys::value_of(key))))
+    }
+
+    fn grown<M: Fill<u64, u64>>(&self, keys: &[u64]) -> M {
+        M::grown(self.hasher, keys.iter().map(|&key| (key, crate::keys::value_of(key))))
+    }
+}
+
+/// Measures `claims`, or all if there are none, and calls `progress` before each.
+pub fn measure(claims: &[Claim], config: &Config, progress: impl Fn(&str)) -> Result<Vec<Line>> {
+    let wanted = |claim| claims.is_empty() || claims.contains(&claim);
+    let mut lines = Vec::new();
+    // First, since it starts processes that want the memory for themselves.
+    if wanted(Claim::Memory) {
+        lines.extend(memory::measure(config, &progress)?);
+    }
+    if wanted(Claim::PinnedGet) || wanted(Claim::Get) {
+        lines.extend(lookups::measure(wanted(Claim::PinnedGet), wanted(Claim::Get), config, &progress));
+    }
+    if wanted(Claim::Mixed) {
+        lines.extend(mixed::measure(config, &progress));
+    }
+    if wanted(Claim::Absent) {
+        lines.extend(absent::measure(config, &progress));
+    }
+    if wanted(Claim::Writes) {
+        lines.extend(writes::measure(config, &progress));
+    }
+    Ok(lines)
+}

@@ -1,0 +1,312 @@
+//! An epoch whose pin costs next to nothing, because whoever wants the epoch to move pays.
+//!
+//! # Protocol
+//!
+//! There is one global epoch, a number that grows, and a record per thread with the epoch in which the thread is pinned, or
+//! [`UNPINNED`].
+//!
+//! - *pin*: load the epoch; store it to the own record; **light barrier**; only then look at shared pointers.
+//! - *unpin*: store `UNPINNED`, Release.
+//! - *issue a ticket*, after making something unreachable: full fence; load the epoch `t`.
+//! - *advance* from `e`: load the epoch `e`; **heavy barrier**; look at all records; if each is `UNPINNED` or pinned in
+//!   `e`, exchange the epoch from `e` to `e + 1`.
+//! - a ticket is *due* when the epoch is at least `t + 3`.
+//!
+//! The barriers are a pair: heavy orders its thread against light in every other one as if both were SeqCst fences. With
+//! `membarrier` the heavy one makes every thread of the process execute a fence at some point during the call, so the light one
+//! need only keep the compiler from moving things. Where the kernel refuses, both are SeqCst fences: same code, same argument.
+//!
+//! # Argument
+//!
+//! Let W make X unreachable, fence (call it Fw) and load the epoch `t`. Let Ak be the advance to `t + k`, with its heavy barrier
+//! Fk. Let T be pinned and hold a reference to X, so that a load of T's has read the link to X that W removed. To show: A3 cannot
+//! happen before T unpins.
+//!
+//! 1. *Fw precedes F2, and every later heavy barrier, in the order of SeqCst fences.* Before F2, A2 loaded the epoch `t + 1`. After
+//!    Fw, W loaded `t`, which is older. Had F2 come first, W would have had to see `t + 1` or newer.
+//! 2. *A3 sees T's record.* T's record was stored before T's part of F3, or after it. If after, T's loads of links come after
+//!    it too, so after Fw (by 1), and see what W did: T would not have found X.
+//! 3. *The record does not let A3 pass.* It would have to say `t + 2`, loaded (Acquire) from A2's exchange (Release), which comes
+//!    after F2. Then T's loads of links come after F2, so after Fw (by 1): T would not have found X.
+//!
+//! That is why a ticket waits for three steps and not two: with two, step 3 would need a fence in T between the load of the epoch
+//! and the loads of links, which is what this epoch exists to avoid.
+//!
+//! *What T read under its guard happens before the free.* T's store of `UNPINNED`, or of a later pin, is a Release that A3's
+//! look at the record (Acquire) reads; A3's exchange is a Release; who finds the ticket due has read it, or a later
+//! one in the same chain of exchanges, with Acquire.
+//!
+//! A thread that registers late adds its record before it pins. If A3 does not find the record, the thread added it after its
+//! part of F3, and step 2 holds as if it had been stored then.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ptr;
+
+use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, CachePadded, OnceLock, Ordering, compiler_fence, fence};
+
+/// What a record says while its thread is not pinned. No epoch has this number.
+const UNPINNED: usize = 0;
+
+/// Steps of the epoch after which a ticket is due.
+const STEPS: usize = 3;
+
+/// The bit of [`Record::pins`] that says that the thread has given the record up while pinned: the last guard frees it.
+const GIVEN_UP: usize = 1 << (usize::BITS - 1);
+
+/// The epoch. On a line of its own: it is read at every pin, and written at most once per batch of garbage.
+static EPOCH: CachePadded<AtomicUsize> = CachePadded::new(AtomicUsize::new(1));
+
+/// All records there ever were; a thread that ends leaves its record to another.
+static RECORDS: AtomicPtr<CachePadded<Record>> = AtomicPtr::new(ptr::null_mut());
+
+/// What one thread shows to the others.
+struct Record {
+    epoch: AtomicUsize,
+    /// How many guards the thread has; touched by that thread alone.
+    pins: Cell<usize>,
+    /// Whether pinning needs a fence, because no `membarrier` will make up for it.
+    fences: bool,
+    /// Whether a thread has the record.
+    taken: AtomicBool,
+    next: *const CachePadded<Record>,
+}
+
+// SAFETY: `pins` is used only by the thread that has taken the record, handed on by `taken`; `fences` and `next` do not change
+// once the record is in the list; the rest is atomic.
+unsafe impl Sync for Record {}
+
+/// Keeps everything that was reachable while it exists from being freed.
+pub(crate) struct Guard {
+    record: &'static Record,
+    /// Belongs to the thread whose record it is.
+    _not_send: PhantomData<*const ()>,
+}
+
+/// This thread's record, given up when the thread ends.
+struct Participant(&'static Record);
+
+impl Drop for Participant {
+    fn drop(&mut self) {
+        RECORD.set(None);
+        let pins = self.0.pins.get();
+        if pins == 0 {
+            self.0.release();
+        } else {
+            self.0.pins.set(pins | GIVEN_UP);
+        }
+    }
+}
+
+thread_local! {
+    /// The record in `PARTICIPANT`, if that is initialised and not gone. Without a destructor and so without a check.
+    static RECORD: Cell<Option<&'static Record>> = const { Cell::new(None) };
+    static PARTICIPANT: Participant = Participant(Record::take());
+}
+
+/// Pins the current thread.
+#[inline]
+pub(crate) fn pin() -> Guard {
+    match RECORD.get() {
+        Some(record) => record.pin(),
+        None => pin_first(),
+    }
+}
+
+/// Pins a thread that has no record yet, or one that ends and has given its record up.
+#[cold]
+fn pin_first() -> Guard {
+    let own = PARTICIPANT.try_with(|participant| {
+        RECORD.set(Some(participant.0));
+        participant.0
+    });
+    own.map_or_else(
+        |_| {
+            // A destructor of another thread-local uses a map: a record for this one guard.
+            let record = Record::take();
+            record.pins.set(GIVEN_UP);
+            record.pin()
+        },
+        Record::pin,
+    )
+}
+
+impl Record {
+    #[inline(always)]
+    fn pin(&'static self) -> Guard {
+        let pins = self.pins.get();
+        self.pins.set(pins + 1);
+        if pins & !GIVEN_UP == 0 {
+            // Acquire: pairs with the Release half of the exchange in `advance`: step 3 of the argument.
+            self.enter(EPOCH.load(Ordering::Acquire));
+        }
+        Guard { record: self, _not_send: PhantomData }
+    }
+
+    #[inline(always)]
+    fn enter(&self, epoch: usize) {
+        // Release: pairs with the Acquire load of records in `advance`. A look that finds this pin and not the unpin before
+        // it is still ordered after what was read then.
+        self.epoch.store(epoch, Ordering::Release);
+        // The light barrier, partner of `heavy_barrier`: step 2 of the argument.
+        if self.fences {
+            // SeqCst: as above; partner of the fence in `heavy_barrier`.
+            fence(Ordering::SeqCst);
+        } else {
+            // SeqCst: keeps the compiler from moving loads up; the processor is kept from it by `membarrier`.
+            compiler_fence(Ordering::SeqCst);
+        }
+    }
+
+    /// A record that is free, or a new one.
+    fn take() -> &'static Record {
+        // Acquire: pairs with the Release exchange below, by which a record was added.
+        let mut head = RECORDS.load(Ordering::Acquire);
+        let mut record = head.cast_const();
+        // SAFETY: records are never freed.
+        while let Some(free) = unsafe { record.as_ref() } {
+            // Acquire: pairs with the Release store in `release`, so `pins` is seen as that left it. Relaxed on failure: the
+            // record is left alone.
+            if free.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                return free;
+            }
+            record = free.next;
+        }
+        let new = Box::leak(Box::new(CachePadded::new(Record {
+            epoch: AtomicUsize::new(UNPINNED),
+            pins: Cell::new(0),
+            fences: !has_membarrier(),
+            taken: AtomicBool::new(true),
+            next: head,
+        })));
+        loop {
+            // Release on success: publishes the record to the Acquire loads of `RECORDS`. Relaxed on failure: the head is
+            // not followed here.
+            match RECORDS.compare_exchange(head, new, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return new,
+                Err(found) => {
+                    head = found;
+                    new.next = found;
+                }
+            }
+        }
+    }
+
+    /// Leaves the record, whose thread is not pinned, to another thread.
+    fn release(&self) {
+        self.pins.set(0);
+        // Release: pairs with the Acquire exchange in `take`.
+        self.taken.store(false, Ordering::Release);
+    }
+
+    #[cold]
+    fn release_given_up(&self) {
+        self.release();
+    }
+}
+
+impl Guard {
+    /// Lets go of what was protected so far and protects from now on.
+    ///
+    /// Takes `&mut self`, so that no reference obtained under the guard survives the call.
+    #[inline]
+    pub(crate) fn repin(&mut self) {
+        if self.record.pins.get() & !GIVEN_UP == 1 {
+            // Acquire: as in `pin`.
+            let epoch = EPOCH.load(Ordering::Acquire);
+            // Relaxed: this thread stored it. In the same epoch a new pin would protect no less than the old one.
+            if self.record.epoch.load(Ordering::Relaxed) != epoch {
+                self.record.enter(epoch);
+            }
+        }
+    }
+}
+
+impl Drop for Guard {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let pins = self.record.pins.get() - 1;
+        self.record.pins.set(pins);
+        if pins & !GIVEN_UP == 0 {
+            // Release: pairs with the Acquire load of records in `advance`: what was read under the guard comes before it.
+            self.record.epoch.store(UNPINNED, Ordering::Release);
+            if pins == GIVEN_UP {
+                self.record.release_given_up();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guard")
+    }
+}
+
+/// Says whether every guard that existed when it was issued is gone.
+pub(super) struct Ticket(usize);
+
+impl Ticket {
+    /// Marks this moment: everything that was made unreachable before is covered.
+    pub(super) fn issue(guard: &Guard) -> Ticket {
+        // SeqCst: Fw of the argument; partner of the heavy barriers.
+        fence(Ordering::SeqCst);
+        // Relaxed: ordered by the fence; a value too old would break step 1, one too new only delays.
+        let ticket = Ticket(EPOCH.load(Ordering::Relaxed));
+        advance(guard);
+        ticket
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        // Acquire: pairs with the Release half of the exchange in `advance`, and through its chain with every unpin it saw.
+        EPOCH.load(Ordering::Acquire) - self.0 >= STEPS
+    }
+}
+
+/// Tries to move the epoch by one step.
+///
+/// Costs a system call, and each running thread of the process an interrupt: about a microsecond each.
+#[cold]
+pub(super) fn advance(_guard: &Guard) {
+    // Acquire: pairs with the Release half of the exchange below, made by an earlier advance: the chain that `is_due` follows.
+    let epoch = EPOCH.load(Ordering::Acquire);
+    if !heavy_barrier() {
+        return;
+    }
+    // Acquire: pairs with the Release exchange in `Record::take`.
+    let mut record = RECORDS.load(Ordering::Acquire).cast_const();
+    // SAFETY: records are never freed.
+    while let Some(here) = unsafe { record.as_ref() } {
+        // Acquire: pairs with the Release stores in `Guard::drop` and `enter`.
+        let pinned = here.epoch.load(Ordering::Acquire);
+        if pinned != UNPINNED && pinned != epoch {
+            return;
+        }
+        record = here.next;
+    }
+    // AcqRel: Release pairs with the Acquire loads of the epoch; Acquire keeps the chain of exchanges one. Relaxed on
+    // failure: another thread has moved the epoch, which is as good.
+    let _ = EPOCH.compare_exchange(epoch, epoch + 1, Ordering::AcqRel, Ordering::Relaxed);
+}
+
+/// Orders this thread against the light barriers of all others, as SeqCst fences would; false if that failed.
+fn heavy_barrier() -> bool {
+    // SeqCst: F of the argument, in this thread; partner of `Fw` in `issue` and of the fence in `enter`.
+    fence(Ordering::SeqCst);
+    !has_membarrier() || membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+}
+
+/// Whether the kernel has agreed to run barriers in all threads for us. Asked once, before the first pin.
+fn has_membarrier() -> bool {
+    static AGREED: OnceLock<bool> = OnceLock::new();
+    *AGREED.get_or_init(|| {
+        membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+            && membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+    })
+}
+
+fn membarrier(command: libc::c_int) -> bool {
+    // SAFETY: the call touches no memory of the process; a kernel without it answers with an error.
+    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+}

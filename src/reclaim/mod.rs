@@ -1,0 +1,35 @@
+//! When memory that readers may still look at can be freed, and who frees it, a little at a time.
+//!
+//! The rest of the crate knows three things:
+//!
+//! - [`pin`] gives a [`Guard`]. What was reachable from a map while the guard exists stays allocated until it is gone.
+//! - [`Domain::retire`] takes something that has been made unreachable and drops it when no guard that existed at that
+//!   moment is left.
+//! - [`Domain::flush`] drops what can be dropped now.
+//!
+//! Behind this door stand a [`domain`], which owns the garbage of one map and paces its freeing, and an epoch, which tells it
+//! when. There are two epochs:
+//!
+//! - `asymmetric`, for Linux: pinning is two plain stores to the thread's own line, and whoever wants the epoch to move pays
+//!   for a barrier in all threads;
+//! - `crossbeam`, for everything else, and wherever the build sets `--cfg readmostly_crossbeam`: crossbeam-epoch, with a locked
+//!   instruction per pin.
+//!
+//! An epoch offers `pin` and `Guard::repin`; [`Ticket::issue`], which marks a moment; [`Ticket::is_due`], which says whether every
+//! guard of that moment is gone; and `advance`, which tries to bring that about.
+
+#![allow(unsafe_code, reason = "second of the three layers in which unsafe code may stand")]
+
+#[cfg(all(target_os = "linux", not(readmostly_crossbeam)))]
+mod asymmetric;
+#[cfg(not(all(target_os = "linux", not(readmostly_crossbeam))))]
+mod crossbeam;
+mod domain;
+
+#[cfg(all(target_os = "linux", not(readmostly_crossbeam)))]
+use asymmetric as epoch;
+#[cfg(not(all(target_os = "linux", not(readmostly_crossbeam))))]
+use crossbeam as epoch;
+
+pub(crate) use domain::{Domain, Graveyard, Retired};
+pub(crate) use epoch::{Guard, pin};
