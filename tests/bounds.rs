@@ -1,7 +1,7 @@
 //! What no operation may exceed, however large the map: slots copied, destructors run, memory kept after removal.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use readmostly::SyncMap;
 
@@ -11,12 +11,19 @@ const COPY_BOUND: usize = 14;
 /// The most destructors that an operation runs.
 const FREE_BOUND: usize = 8;
 
+/// One test at a time: a guard that another test's thread holds when the system interrupts it would keep garbage pending.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn scattered(n: u64) -> u64 {
     n.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[test]
 fn the_longest_copy_does_not_grow_with_the_map() {
+    let _alone = alone();
     let map = SyncMap::new();
     let mut seen = Vec::new();
     for n in 0..4_000_000_u64 {
@@ -33,6 +40,7 @@ fn the_longest_copy_does_not_grow_with_the_map() {
 
 #[test]
 fn the_longest_copy_stays_bounded_beside_snapshots_and_removes() {
+    let _alone = alone();
     let map = SyncMap::new();
     for n in 0..200_000_u64 {
         map.insert(scattered(n), n);
@@ -63,6 +71,7 @@ impl Drop for Counts<'_> {
 
 #[test]
 fn an_operation_runs_few_destructors() {
+    let _alone = alone();
     let now = AtomicUsize::new(0);
     let map = SyncMap::new();
     let mut most = 0;
@@ -95,6 +104,7 @@ fn an_operation_runs_few_destructors() {
 
 #[test]
 fn a_delete_only_phase_gives_keys_values_and_tables_back() {
+    let _alone = alone();
     const ENTRIES: u64 = 200_000;
     let token = Arc::new(());
     let map = SyncMap::new();
@@ -116,6 +126,7 @@ fn a_delete_only_phase_gives_keys_values_and_tables_back() {
 
 #[test]
 fn removing_most_gives_most_memory_back() {
+    let _alone = alone();
     let map = SyncMap::new();
     for n in 0..1_000_000_u64 {
         map.insert(scattered(n), n);
@@ -133,13 +144,13 @@ fn removing_most_gives_most_memory_back() {
         }
     }
     let left = memory(&map);
-    println!("{}", map.stats());
     assert!(left <= full / 10, "{left} of {full} bytes are left: {}", map.stats());
     assert!((0..1_000_000).step_by(100).all(|n| map.get(&scattered(n)).is_some_and(|value| *value == n)));
 }
 
 #[test]
 fn churn_of_fresh_keys_does_not_grow_the_map() {
+    let _alone = alone();
     const LIVE: u64 = 1_000;
     let map = SyncMap::new();
     (0..LIVE).for_each(|n| drop(map.insert(scattered(n), n)));
@@ -156,6 +167,7 @@ fn churn_of_fresh_keys_does_not_grow_the_map() {
 
 #[test]
 fn churn_of_a_fixed_key_set_settles() {
+    let _alone = alone();
     let map = SyncMap::new();
     let mut random = 1_u64;
     let mut step = || {
@@ -183,6 +195,7 @@ fn churn_of_a_fixed_key_set_settles() {
 
 #[test]
 fn an_emptied_map_can_be_refilled_while_it_is_copied() {
+    let _alone = alone();
     // Every tombstone may be revived before the copy reaches it: the new table must have room for all of them.
     for extra in [0, 1, 7, 50, 333] {
         let map = SyncMap::new();
@@ -202,6 +215,7 @@ fn an_emptied_map_can_be_refilled_while_it_is_copied() {
 
 #[test]
 fn range_and_insert_by_turns_copy_nothing() {
+    let _alone = alone();
     // Go's sync.Map copies the whole map for each such insert.
     let map = SyncMap::with_capacity(20_000);
     for n in 0..10_000_u64 {
@@ -226,6 +240,7 @@ fn with_capacity_beyond_memory() {
 
 #[test]
 fn reserve_beyond_memory_changes_nothing() {
+    let _alone = alone();
     let map = SyncMap::from([(1, 'a')]);
     let capacity = map.capacity();
     for additional in [usize::MAX, usize::MAX / 2, usize::MAX / 64] {

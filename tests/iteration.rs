@@ -558,6 +558,39 @@ fn snapshot_does_not_hold_back_values() {
     snapshot.for_each(|key, _| panic!("key {key} was removed"));
 }
 
+/// A pin that is renewed now and then may be kept for as long as the thread lives.
+#[test]
+fn repin_does_not_hold_back_reclamation() {
+    let tally = Tally::default();
+    let map: SyncMap<u32, Counted> = SyncMap::from([(0, tally.make(0))]);
+    let mut pin = map.pin();
+    let mut most = 0;
+    for i in 0..200_000 {
+        pin.insert(0, tally.make(i));
+        if i % 100 == 0 {
+            pin.repin();
+        }
+        most = most.max(tally.live());
+    }
+    let all = tally.created() as i64;
+    assert!(most < all / 2, "{most} of {all} replaced values waited to be freed at a time");
+}
+
+/// Go's map copies everything for the first new key after each `Range`. Here new keys go on into the same table when an
+/// iteration is over, stopped or not.
+#[test]
+fn finished_iterations_cost_inserts_nothing() {
+    for way in WAYS {
+        let map: Map = SyncMap::with_capacity(1000);
+        for key in 0..500 {
+            map.insert(key, 0);
+            assert_eq!(way.keys(&map).len(), key as usize + 1);
+            map.range(|_, _| false);
+        }
+        assert_eq!(map.stats().copied_slots, 0, "{way:?}: {}", map.stats());
+    }
+}
+
 /// Iterating over a map on one thread while others write must not make a writer wait for the iteration.
 #[test]
 fn writers_do_not_wait_for_an_iteration() {

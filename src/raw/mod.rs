@@ -65,7 +65,7 @@ use writer::{Slow, mostly_tombstones};
 /// Misses of the read table by one thread's stripe after which it helps with the copy.
 ///
 /// A miss costs a reader one more cache line, a step of help about a microsecond, under the lock if that is free.
-const MISSES_PER_HELP: usize = 128;
+const MISSES_PER_HELP: usize = 512;
 
 /// Removes by one thread's stripe between looks at whether a compaction is due.
 const REMOVES_PER_LOOK: isize = 64;

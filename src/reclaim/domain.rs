@@ -16,6 +16,7 @@
 //! it alone and puts it back. Nobody waits for a bin: who finds none starts a new one, and who finds the place taken when
 //! putting back merges the two. So user destructors, which run while no bin is checked out, may use the map.
 
+use std::array;
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem::{self, ManuallyDrop};
@@ -179,9 +180,9 @@ impl<G> Bin<G> {
         }
     }
 
-    /// How many things one operation drops now.
-    fn quota(&self) -> usize {
-        if self.len - self.open.len() > BACKLOG { FREE_BURST } else { FREE_STEADY }
+    /// Whether so much waits that operations should free more than they retire.
+    fn has_backlog(&self) -> bool {
+        self.len - self.open.len() > BACKLOG
     }
 
     /// Takes over what `other` holds, but for its open batch.
@@ -300,9 +301,6 @@ impl<G> Drop for CheckedOut<'_, G> {
     }
 }
 
-/// Items whose turn to be dropped has come; they are dropped with it.
-type Due<G> = [Option<G>; FREE_BURST];
-
 /// The garbage of one map and its snapshots.
 pub(crate) struct Domain<G> {
     places: Box<[CachePadded<Place<G>>]>,
@@ -405,40 +403,44 @@ impl<G: Retired> Domain<G> {
         }
     }
 
-    /// Lets `change` work on this thread's bin, then drops what the bin's quota allows.
+    /// Lets `change` work on this thread's bin, then drops a few things that are due: more if many are.
     fn work(&self, guard: &Guard, change: impl FnOnce(&mut Bin<G>)) {
-        let mut due: Due<G> = [const { None }; FREE_BURST];
-        {
-            let mut bin = self.place().check_out();
-            change(&mut bin);
-            if bin.seals >= SEALS_PER_VISIT {
-                bin.seals = 0;
-                bin.visit = (bin.visit + 1) & (self.places.len() - 1);
-                let visited = &self.places[bin.visit];
-                Self::collect(visited, &mut bin, guard);
-            }
-            let quota = bin.quota();
-            for slot in due.iter_mut().take(quota) {
-                *slot = bin.pop_ripe();
-            }
+        let mut bin = self.place().check_out();
+        change(&mut bin);
+        if bin.seals >= SEALS_PER_VISIT {
+            self.visit(&mut bin, guard);
         }
-        self.free(due);
+        if bin.has_backlog() {
+            self.free_some::<FREE_BURST>(bin);
+        } else {
+            self.free_some::<FREE_STEADY>(bin);
+        }
     }
 
-    fn free(&self, mut due: Due<G>) {
+    /// Collects what lies in the bin of another stripe.
+    #[cold]
+    fn visit(&self, bin: &mut Bin<G>, guard: &Guard) {
+        bin.seals = 0;
+        bin.visit = (bin.visit + 1) & (self.places.len() - 1);
+        let visited = &self.places[bin.visit];
+        Self::collect(visited, bin, guard);
+    }
+
+    /// Puts the bin back and then drops up to `N` due things of it.
+    fn free_some<const N: usize>(&self, mut bin: CheckedOut<'_, G>) {
+        let due: [Option<G>; N] = array::from_fn(|_| bin.pop_ripe());
+        drop(bin);
         let mut freed = 0;
-        for item in &mut due {
-            if let Some(item) = item.take() {
-                freed += 1;
-                // An item too large to be freed in one step comes back smaller; it is ripe already.
-                if let Some(rest) = item.free() {
-                    self.place().check_out().push_ripe(rest);
-                    self.owe();
-                }
+        for item in due.into_iter().flatten() {
+            freed += 1;
+            // An item too large to be freed in one step comes back smaller; it is ripe already.
+            if let Some(rest) = item.free() {
+                self.place().check_out().push_ripe(rest);
+                self.owe();
             }
         }
-        if freed > 0 {
-            // Relaxed: a figure for `stats`, read by nobody who draws conclusions about memory from it.
+        // Relaxed, both: a figure for `stats`; looked at first so that threads seldom write to the line they share.
+        if freed > self.longest_free.load(Ordering::Relaxed) {
             self.longest_free.fetch_max(freed, Ordering::Relaxed);
         }
     }

@@ -3,10 +3,13 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use proptest::prop_oneof;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use readmostly::{Operation, Pinned, Ref, Stats, SyncMap};
 
-use crate::common::{Counted, Tally, TestHasher};
+use crate::common::{Counted, Tally, TestHasher, race, threads};
 use crate::ops::{self, Case, Op, Plan, Step};
 use crate::reference::{self, Model, Outcome, apply_to_model};
 
@@ -14,13 +17,15 @@ under_all_hashers!(
     few_keys_collide_and_come_back,
     many_keys_grow_copy_and_promote,
     keys_leave_and_come_back_while_tables_are_copied,
+    clear_at_every_size,
+    threads_follow_models_of_their_own,
 );
 
 type Map<S> = SyncMap<Counted, Counted, S>;
 
 fn few_keys_collide_and_come_back<S: TestHasher>() {
     const KEYS: u32 = 16;
-    let op = prop_oneof![4 => ops::single_key(KEYS), 1 => ops::whole_map(KEYS)];
+    let op = prop_oneof![4 => ops::single_key(0..KEYS), 1 => ops::whole_map(KEYS)];
     crate::check(400, ops::case(op, 120, KEYS), |case| {
         run::<S>(case, KEYS);
     });
@@ -28,7 +33,7 @@ fn few_keys_collide_and_come_back<S: TestHasher>() {
 
 fn many_keys_grow_copy_and_promote<S: TestHasher>() {
     let keys = S::MANY;
-    let op = prop_oneof![8 => ops::single_key(keys), 1 => ops::whole_map(keys), 1 => ops::bulk(keys)];
+    let op = prop_oneof![8 => ops::single_key(0..keys), 1 => ops::whole_map(keys), 1 => ops::bulk(0, keys)];
     let (promotions, copied_slots) = (Cell::new(0), Cell::new(0));
     crate::check(40, ops::case(op, 100, keys), |case| {
         let stats = run::<S>(case, keys);
@@ -62,6 +67,67 @@ fn keys_leave_and_come_back_while_tables_are_copied<S: TestHasher>() {
         }
         compare(&map, &model, 3 * size);
     }
+}
+
+/// At some of the sizes a copy is under way.
+fn clear_at_every_size<S: TestHasher>() {
+    let tally = Tally::default();
+    let map = Map::<S>::default();
+    for size in 0..120 {
+        for round in 0..2 {
+            for key in 0..size {
+                let new = map.insert(tally.make(key), tally.make(round)).is_none();
+                assert!(new, "key {key} is left after a clear");
+            }
+            compare(&map, &(0..size).map(|key| (key, round)).collect(), size);
+            map.clear();
+            compare(&map, &Model::new(), size);
+        }
+    }
+    drop(map);
+    assert_eq!(tally.live(), 0);
+}
+
+/// Each thread has keys of its own, and for these sees exactly what it would see without the others, who make tables grow,
+/// be copied, promoted and compacted meanwhile.
+fn threads_follow_models_of_their_own<S: TestHasher>() {
+    const KEYS: u32 = 24;
+    const PASSING: u32 = 60;
+    const OPS: usize = 3000;
+
+    let tally = Tally::default();
+    let map: Map<S> = Map::default();
+    let threads = threads() as u32;
+    let models = race(threads as usize, |id| {
+        let id = id as u32;
+        let own = (0..KEYS).prop_map(move |key| key * threads + id);
+        let op = prop_oneof![24 => ops::single_key(own), 1 => ops::bulk(1_000_000 * (id + 1), PASSING)];
+        let step = (Just(false), op).prop_map(|(pinned, op)| Step { pinned, op });
+        let steps = vec(step, OPS).new_tree(&mut TestRunner::default()).expect("nothing is filtered out").current();
+        let mut model = Model::new();
+        for (round, group) in steps.chunks(8).enumerate() {
+            match round % 8 {
+                0 => map.compact(),
+                4 => map.promote(),
+                _ => {}
+            }
+            if round % 2 == 0 {
+                apply_pinned(&map, &mut model, &tally, group);
+            } else {
+                apply_per_call(&map, &mut model, &tally, group);
+            }
+        }
+        for key in 0..KEYS * threads {
+            if key % threads == id {
+                assert_eq!(map.get(&key).map(|value| value.id()), model.get(&key).copied(), "key {key}");
+            }
+        }
+        model
+    });
+    let all: Model = models.into_iter().flatten().collect();
+    compare(&map, &all, KEYS * threads);
+    drop(map);
+    assert_eq!(tally.live(), 0);
 }
 
 fn run<S: TestHasher>(case: Case, keys: u32) -> Stats {
@@ -322,7 +388,9 @@ fn apply_pinned<S: TestHasher>(map: &Map<S>, model: &mut Model, tally: &Tally, g
     }
     held.recheck();
     pin.repin();
-    assert_eq!(pin.len(), model.len());
+    for (key, value) in model.iter().take(8) {
+        assert_eq!(pin.get(key).map(Counted::id), Some(*value), "key {key} after repin");
+    }
 }
 
 /// Operations that need the map itself; a `Pinned` and references may be alive meanwhile. `model` is as before `op`.
@@ -331,6 +399,7 @@ fn apply_to_map<S: TestHasher>(map: &Map<S>, model: &Model, tally: &Tally, op: &
         Op::Iterate => assert_iterators(map, model),
         Op::Snapshot => {
             let snapshot = map.snapshot();
+            assert_eq!(snapshot.len_hint(), model.len(), "nothing else runs, so the hint must be exact");
             let mut seen = BTreeMap::new();
             snapshot.for_each(|key, value| insert_new(&mut seen, key, value));
             assert_eq!(seen, sorted(model));

@@ -135,8 +135,9 @@ fn guess() -> impl Strategy<Value = Guess> {
     prop_oneof![Just(Guess::Current), (0..VALUES).prop_map(Guess::Value)]
 }
 
-pub(crate) fn single_key(keys: u32) -> impl Strategy<Value = Op> {
-    let (key, value) = (0..keys, 0..VALUES);
+/// Operations on one of `keys`.
+pub(crate) fn single_key(key: impl Strategy<Value = u32> + Clone + 'static) -> impl Strategy<Value = Op> {
+    let value = 0..VALUES;
     let pair = (key.clone(), value.clone());
     prop_oneof![
         3 => pair.clone().prop_map(|(key, value)| Op::Insert(key, value)),
@@ -182,8 +183,9 @@ pub(crate) fn whole_map(keys: u32) -> impl Strategy<Value = Op> {
     ]
 }
 
-pub(crate) fn bulk(keys: u32) -> impl Strategy<Value = Op> {
-    let run = (0..keys, 1..keys, 1..4u32);
+/// Inserts and removes of many keys out of `start..start + 2 * keys`.
+pub(crate) fn bulk(start: u32, keys: u32) -> impl Strategy<Value = Op> {
+    let run = (start..start + keys, 1..keys, 1..4u32);
     prop_oneof![
         2 => run.clone().prop_map(|(start, count, step)| Op::Fill { start, count, step }),
         1 => run.prop_map(|(start, count, step)| Op::Drain { start, count, step }),

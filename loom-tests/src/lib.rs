@@ -1,0 +1,1 @@
+//! The place for models of `readmostly` under loom. There are none yet.
