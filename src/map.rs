@@ -50,7 +50,9 @@ use crate::stats::Stats;
 ///
 /// std::thread::scope(|scope| {
 ///     for n in 0..4 {
-///         scope.spawn(move || CACHE.insert(format!("key {n}"), n));
+///         scope.spawn(move || {
+///             CACHE.insert(format!("key {n}"), n);
+///         });
 ///     }
 /// });
 /// assert_eq!(CACHE.len(), 4);

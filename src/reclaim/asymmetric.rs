@@ -43,14 +43,24 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr;
+use std::time::Instant;
 
-use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, CachePadded, OnceLock, Ordering, compiler_fence, fence};
+use crate::sync::{
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, CachePadded, OnceLock, Ordering, compiler_fence, fence, stripes,
+};
 
 /// What a record says while its thread is not pinned. No epoch has this number.
 const UNPINNED: usize = 0;
 
 /// Steps of the epoch after which a ticket is due.
 const STEPS: usize = 3;
+
+/// Microseconds after which the next request to move the epoch is granted.
+const INTERVAL: u64 = 500;
+
+/// Requests, for each stripe of threads, after which one is granted although it comes sooner. By stripe because an advance costs
+/// every core something.
+const SKIPS_PER_STRIPE: usize = 4;
 
 /// The bit of [`Record::pins`] that says that the thread has given the record up while pinned: the last guard frees it.
 const GIVEN_UP: usize = 1 << (usize::BITS - 1);
@@ -254,7 +264,7 @@ impl Ticket {
         fence(Ordering::SeqCst);
         // Relaxed: ordered by the fence; a value too old would break step 1, one too new only delays.
         let ticket = Ticket(EPOCH.load(Ordering::Relaxed));
-        advance(guard);
+        advance_sometimes(guard);
         ticket
     }
 
@@ -264,9 +274,27 @@ impl Ticket {
     }
 }
 
-/// Tries to move the epoch by one step.
+/// Tries to move the epoch, unless that was tried a short while ago.
 ///
-/// Costs a system call, and each running thread of the process an interrupt: about a microsecond each.
+/// An advance interrupts every running thread, for a microsecond or, in a virtual machine, ten. So it is not worth one for each
+/// batch when batches come fast. When they come slowly it is: what waits should not wait for long.
+#[cold]
+pub(super) fn advance_sometimes(guard: &Guard) {
+    static START: OnceLock<Instant> = OnceLock::new();
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    static SKIPPED: AtomicUsize = AtomicUsize::new(0);
+
+    let now = u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX);
+    // Relaxed, all four: they decide how often to try, and nothing else follows from them.
+    let many = SKIPPED.fetch_add(1, Ordering::Relaxed) >= SKIPS_PER_STRIPE * stripes();
+    if many || now.saturating_sub(LAST.load(Ordering::Relaxed)) >= INTERVAL {
+        SKIPPED.store(0, Ordering::Relaxed);
+        LAST.store(now, Ordering::Relaxed);
+        advance(guard);
+    }
+}
+
+/// Tries to move the epoch by one step.
 #[cold]
 pub(super) fn advance(_guard: &Guard) {
     // Acquire: pairs with the Release half of the exchange below, made by an earlier advance: the chain that `is_due` follows.

@@ -24,13 +24,13 @@ use std::ops::{Deref, DerefMut};
 use std::ptr;
 use std::thread;
 
-use super::epoch::{Guard, Ticket, advance, pin};
+use super::epoch::{Guard, Ticket, advance, advance_sometimes, pin};
 use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, CachePadded, Ordering, stripes, thread_index};
 
-/// Retired things in a batch: one ticket, and one attempt to move the epoch, is paid for this many.
-const BATCH: usize = 128;
+/// Retired things in a batch: one ticket, and one request to move the epoch, is paid for this many.
+const BATCH: usize = 256;
 
-/// Attempts to free garbage that is not due between two attempts to move the epoch for it.
+/// Attempts to free garbage that is not due between two requests to move the epoch for it.
 const TENDS_PER_ADVANCE: usize = 64;
 
 /// Destructors that one operation runs while little garbage waits.
@@ -39,11 +39,13 @@ const FREE_STEADY: usize = 2;
 /// Destructors that one operation runs at most.
 const FREE_BURST: usize = 8;
 
-/// Ripe garbage in a bin above which operations free [`FREE_BURST`] instead of [`FREE_STEADY`].
-const BACKLOG: usize = 4 * BATCH;
+/// Batches that wait in a bin above which operations free [`FREE_BURST`] instead of [`FREE_STEADY`].
+///
+/// Far more than wait while the epoch moves on time: what the steady rate keeps up with needs no burst.
+const BACKLOG: usize = 48;
 
 /// Seals after which a thread looks into the bin of another, so that an idle thread's garbage is not stranded.
-const SEALS_PER_VISIT: usize = 4;
+const SEALS_PER_VISIT: usize = 32;
 
 /// Rounds of [`Domain::flush`] without a step forward, after which it gives up: some other thread stays pinned.
 const FLUSH_ROUNDS: usize = 512;
@@ -182,7 +184,7 @@ impl<G> Bin<G> {
 
     /// Whether so much waits that operations should free more than they retire.
     fn has_backlog(&self) -> bool {
-        self.len - self.open.len() > BACKLOG
+        !self.graves.is_empty() || self.sealed.len() > BACKLOG
     }
 
     /// Takes over what `other` holds, but for its open batch.
@@ -376,7 +378,7 @@ impl<G: Retired> Domain<G> {
             rest = !bin.is_idle();
             bin.tends += 1;
             if rest && bin.tends % TENDS_PER_ADVANCE == 0 {
-                advance(guard);
+                advance_sometimes(guard);
             }
         });
         if rest {

@@ -16,7 +16,8 @@
 //!   instruction per pin.
 //!
 //! An epoch offers `pin` and `Guard::repin`; [`Ticket::issue`], which marks a moment; [`Ticket::is_due`], which says whether every
-//! guard of that moment is gone; and `advance`, which tries to bring that about.
+//! guard of that moment is gone; `advance`, which tries to bring that about, and `advance_sometimes`, which does so at a
+//! rate that other threads hardly notice.
 
 #![allow(unsafe_code, reason = "second of the three layers in which unsafe code may stand")]
 
