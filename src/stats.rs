@@ -20,7 +20,7 @@ use crate::raw::Figures;
 pub struct Stats {
     /// How often a dirty table became the read table.
     pub promotions: u64,
-    /// Lookups that went on from the read table to the dirty one. Threads that share a counter may lose a few.
+    /// Lookups that went on from the read table to the dirty one, about: each thread counts them by sixteens.
     pub misses: u64,
     /// How often the writer lock was taken.
     pub slow_path_locks: u64,

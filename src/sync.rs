@@ -71,6 +71,17 @@ pub(crate) fn thread_index() -> usize {
     })
 }
 
+/// Counts up, for this thread alone: for doing something every so many times without a counter that threads share.
+#[inline(always)]
+pub(crate) fn thread_tick() -> usize {
+    thread_local! {
+        static TICKS: Cell<usize> = const { Cell::new(0) };
+    }
+    let tick = TICKS.get().wrapping_add(1);
+    TICKS.set(tick);
+    tick
+}
+
 /// How many stripes a striped structure should have: a power of two, at least the number of cores, at most 16.
 pub(crate) fn stripes() -> usize {
     static STRIPES: OnceLock<usize> = OnceLock::new();

@@ -5,9 +5,10 @@ mod common;
 
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::within;
 use readmostly::{Operation, SyncMap};
@@ -264,6 +265,54 @@ fn while_references_are_held() {
         }
         assert_eq!((*by_ref.key(), *by_ref, *value), (1, 1, 2));
     });
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Other threads
+
+/// Maintenance ends, however busy other threads are. A flush frees what was retired before it began, not what they retire
+/// meanwhile; a promotion or compaction does not chase their inserts.
+#[test]
+fn maintenance_ends_while_others_write() {
+    const WRITERS: u32 = 4;
+    const TIMES: u32 = 8;
+    const LIMIT: Duration = Duration::from_secs(8);
+
+    let maintenance: [(&str, fn(&Map)); 4] = [
+        ("promote", |map| map.promote()),
+        ("compact", |map| map.compact()),
+        ("reserve", |map| map.reserve(ENTRIES as usize)),
+        ("flush", |map| map.flush()),
+    ];
+    for (name, method) in maintenance {
+        let map = &numbered();
+        let done = AtomicBool::new(false);
+        // Writers stop even if the method does not come back, so that it can.
+        let deadline = Instant::now() + 2 * LIMIT;
+        thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let done = &done;
+                scope.spawn(move || {
+                    for round in (0..u64::MAX).take_while(|_| !done.load(SeqCst) && Instant::now() < deadline) {
+                        let key = (round as u32 * 7 + writer) % (4 * ENTRIES);
+                        if round % 3 == 0 { drop(map.remove(&key)) } else { drop(map.insert(key, round)) }
+                    }
+                });
+            }
+            let mut took = Duration::ZERO;
+            for _ in 0..TIMES {
+                thread::sleep(Duration::from_millis(10));
+                let start = Instant::now();
+                method(map);
+                took += start.elapsed();
+                if took > LIMIT {
+                    break;
+                }
+            }
+            done.store(true, SeqCst);
+            assert!(took < LIMIT, "{TIMES} times {name} took {took:?} or more beside {WRITERS} writers");
+        });
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

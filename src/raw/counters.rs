@@ -36,13 +36,13 @@ impl Counters {
         usize::try_from(sum).unwrap_or(0)
     }
 
-    /// Counts a miss of the read table; returns this stripe's count.
-    pub(super) fn miss(&self) -> usize {
-        let misses = &self.stripe().misses;
+    /// Counts misses of the read table; returns this stripe's count.
+    pub(super) fn miss(&self, misses: usize) -> usize {
+        let counted = &self.stripe().misses;
         // Relaxed, and a load and a store in place of an exchange: threads that share a stripe may lose counts, which only
         // delays help with the copy.
-        let count = misses.load(Ordering::Relaxed).wrapping_add(1);
-        misses.store(count, Ordering::Relaxed);
+        let count = counted.load(Ordering::Relaxed).wrapping_add(misses);
+        counted.store(count, Ordering::Relaxed);
         count
     }
 
