@@ -23,7 +23,8 @@
 //! - A removed key takes memory until a compaction, which starts when two thirds of the keys are removed ones.
 //! - A replaced value is dropped a little later than it is replaced, when no reader can be looking at it, by
 //!   a later write or [`SyncMap::flush`].
-//! - A [`Ref`] or [`Pinned`] that is kept for long keeps that memory from being freed, for all maps of the process.
+//! - A [`Ref`] or [`Pinned`] that is kept for long keeps that memory from being freed, for all maps of the process; so does a closure that
+//!   takes long in an operation on one key. (`range` and snapshots let go between entries.)
 //!
 //! # Consistency
 //!
@@ -31,9 +32,10 @@
 //!   threads agree on. So a lookup that begins after an insert has returned finds it, and of two racing removes one gets the
 //!   value. What a write did before it happens before what a reader does after seeing it.
 //! - A key that is present throughout a lookup is found by it, whatever copying and promoting goes on.
-//! - [`SyncMap::clear`] takes effect at one moment, too: what runs at the same time comes before it or after it, as a whole.
-//! - [`SyncMap::range`] and [`Snapshot`] visit a frozen set of keys with live values. It is not a consistent view
-//!   of several values at one moment.
+//! - [`SyncMap::clear`] takes effect at one moment for all operations on keys: what runs at the same time comes before it or
+//!   after it. An iteration that runs at the same time may show entries until `clear` returns.
+//! - [`SyncMap::range`] and [`Snapshot`] visit a frozen set of keys with live values: no key joins that was new to the map, and each
+//!   shows the value that it has when visited. It is not a consistent view of several values at one moment.
 //! - [`SyncMap::len`] is exact when nothing else runs.
 //!
 //! # What blocks

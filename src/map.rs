@@ -348,7 +348,8 @@ where
 
     /// The entry of a key, after mapping it to what `f` returns if it had none.
     ///
-    /// `f` is not called if the key has a value, and at most once otherwise. It runs without a lock. Threads that find
+    /// `f` is not called if the key has a value, and at most once otherwise. It runs without a lock, but pinned: while it runs, memory
+    /// retired by any map cannot be freed. To make values slowly, look first, make the value, then [`SyncMap::try_insert`] it. Threads that find
     /// the key absent at the same time may each call theirs; one result is kept, and all return that.
     ///
     /// ```
@@ -538,7 +539,8 @@ where
 
     /// Calls `f` with each entry until it returns false.
     ///
-    /// - The key set is frozen: keys inserted after the call began are not visited.
+    /// - The key set is frozen: keys that came to the map after the call began are not visited. (One that was removed before and is
+    ///   inserted again meanwhile may be, or, if the map was compacted in between, may not.)
     /// - Values are live: an entry is shown with the value it has when visited; one that is removed by then is left out.
     /// - A key that is present throughout the call is visited once. No key is visited twice.
     /// - `f` may call any method of any map, `range` of this one too. No lock is held while it runs, and it may take its

@@ -6,12 +6,14 @@ use crate::raw::Frozen;
 
 /// The keys that a map had at one moment, with the values they have now.
 ///
-/// Made by [`SyncMap::snapshot`](crate::SyncMap::snapshot) in constant time, without a copy: it shares the map's table, to which no
-/// key is added while the snapshot exists (new keys go to the next table). So the key set stays as it was. Values are
-/// looked at when they are visited: an overwritten entry shows its new value, a removed one is left out.
+/// Made by [`SyncMap::snapshot`](crate::SyncMap::snapshot) without a copy: it shares the map's table, to which no key is added while
+/// the snapshot exists (new keys go to the next table). So no key joins that the map did not know. Values are looked at when they
+/// are visited: an overwritten entry shows its new value, a removed one is left out (one removed by
+/// [`SyncMap::clear`](crate::SyncMap::clear) at the latest when that returns). A key that had been removed before and is inserted again
+/// may be shown, unless a compaction has dropped it in between.
 ///
 /// It borrows nothing and may outlive the map. What it costs to keep one: the memory of its table and of the keys removed
-/// meanwhile, and the next insert of a new key starts a copy to another table.
+/// meanwhile, which its drop hands back, and the next insert of a new key starts a copy to another table.
 ///
 /// ```
 /// use readmostly::SyncMap;

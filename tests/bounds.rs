@@ -126,6 +126,52 @@ fn a_delete_only_phase_gives_keys_values_and_tables_back() {
 }
 
 #[test]
+fn a_delete_only_phase_may_begin_while_a_copy_is_under_way() {
+    let _alone = alone();
+    let map = SyncMap::new();
+    let mut entries = 0_u64;
+    while entries < 100_000 || map.stats().dirty_len == 0 {
+        map.insert(scattered(entries), entries);
+        entries += 1;
+    }
+    let full = map.stats().table_bytes;
+    for n in 0..entries {
+        assert!(map.remove(&scattered(n)).is_some());
+    }
+    let stats = map.stats();
+    assert!(stats.table_bytes < full / 20 && stats.tombstones < 5_000, "nothing was compacted: {stats}");
+}
+
+#[test]
+fn tombstones_are_counted_in_both_tables() {
+    let _alone = alone();
+    let map = SyncMap::new();
+    let mut entries = 0_u64;
+    while entries < 5_000 || map.stats().dirty_len == 0 {
+        map.insert(scattered(entries), entries);
+        entries += 1;
+    }
+    (0..10).for_each(|n| drop(map.remove(&scattered(n))));
+    let stats = map.stats();
+    assert!(stats.dirty_len > 0 && stats.tombstones == 10, "{stats}");
+}
+
+#[test]
+fn a_cleared_map_starts_small() {
+    let _alone = alone();
+    let map = SyncMap::new();
+    (0..100_000_u64).for_each(|n| drop(map.insert(scattered(n), n)));
+    std::thread::scope(|scope| {
+        scope.spawn(|| map.clear());
+        // Meets the clear at one stage or another.
+        scope.spawn(|| (0..1_000).for_each(|n| drop(map.insert(n, n))));
+    });
+    map.clear();
+    map.insert(1, 1);
+    assert!(map.stats().table_bytes < 4096, "{}", map.stats());
+}
+
+#[test]
 fn removing_most_gives_most_memory_back() {
     let _alone = alone();
     let map = SyncMap::new();

@@ -233,6 +233,42 @@ fn nothing_is_lost_in_a_free_for_all() {
 }
 
 #[test]
+fn a_drop_that_writes_to_the_map_does_not_nest() {
+    use std::cell::Cell;
+    use std::sync::{Arc, Weak};
+
+    thread_local!(static DEPTH: Cell<usize> = const { Cell::new(0) });
+
+    struct Writes(Weak<SyncMap<u32, Writes>>);
+    impl Drop for Writes {
+        fn drop(&mut self) {
+            let depth = DEPTH.get() + 1;
+            assert!(depth < 20, "destructors run destructors run destructors");
+            DEPTH.set(depth);
+            if let Some(map) = self.0.upgrade() {
+                map.remove(&7);
+                map.update(&8, |_| Writes(Weak::new()));
+                map.flush();
+            }
+            DEPTH.set(depth - 1);
+        }
+    }
+
+    let map = Arc::new(SyncMap::new());
+    let value = || Writes(Arc::downgrade(&map));
+    (0..10).for_each(|key| drop(map.insert(key, value())));
+    // Much garbage, none of which can be freed yet, so that one destructor finds more when it writes.
+    let entry = map.get(&1);
+    (0..20_000).for_each(|n| drop(map.insert(n % 10, value())));
+    drop(entry);
+    (0..20_000).for_each(|n| drop(map.insert(n % 10, value())));
+    eventually("garbage is freed", || {
+        map.flush();
+        map.stats().pending_garbage < 10
+    });
+}
+
+#[test]
 fn a_thread_local_destructor_may_use_a_map() {
     use std::cell::RefCell;
     use std::sync::Arc;

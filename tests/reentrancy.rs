@@ -278,7 +278,8 @@ fn maintenance_ends_while_others_write() {
     const TIMES: u32 = 8;
     const LIMIT: Duration = Duration::from_secs(8);
 
-    let maintenance: [(&str, fn(&Map)); 4] = [
+    type Method = fn(&Map);
+    let maintenance: [(&str, Method); 4] = [
         ("promote", |map| map.promote()),
         ("compact", |map| map.compact()),
         ("reserve", |map| map.reserve(ENTRIES as usize)),

@@ -118,15 +118,15 @@ impl<K, V> Generation<K, V> {
 
     /// Asks that no key be added to the table. Called under the writer lock.
     pub(super) fn freeze(&self) {
-        // Relaxed: made and looked at under the writer lock; only the thaw comes without it.
-        self.frozen.fetch_add(1, Ordering::Relaxed);
+        // Release: pairs with the Acquire exchange in `freeze_again`: who joins sees every key that was added before.
+        self.frozen.fetch_add(1, Ordering::Release);
     }
 
     /// Asks the same without the lock; refused unless somebody has asked already and not taken it back.
     pub(super) fn freeze_again(&self) -> bool {
         let join = |frozen: usize| (frozen > 0).then_some(frozen + 1);
-        // Acquire: pairs with the Release decrement in `thaw`; who joins sees at least what those who left saw. Relaxed on
-        // failure: nothing follows from it.
+        // Acquire: pairs with the Release increment in `freeze`, through whatever joined or left since. Relaxed on failure:
+        // nothing follows from it.
         self.frozen.fetch_update(Ordering::Acquire, Ordering::Relaxed, join).is_ok()
     }
 

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use crate::reclaim::{Guard, pin};
+use crate::reclaim::Guard;
 
 use super::node::NodeRef;
 
@@ -86,8 +86,7 @@ impl<'m, K: 'm, V: 'm> Hold<'m, K, V> for Guard {
     }
 
     unsafe fn hold_both(self, one: Hit<K, V>, other: Hit<K, V>) -> (Self::Held, Self::Held) {
-        // The second pin nests in the first, so it protects what that one does.
-        let nested = pin();
+        let nested = self.nest();
         // SAFETY: passed on.
         unsafe { (self.hold(one), nested.hold(other)) }
     }
@@ -104,7 +103,7 @@ pub(crate) struct Held<'m, K, V> {
 impl<K, V> Held<'_, K, V> {
     #[inline(always)]
     pub(crate) fn key(&self) -> &K {
-        // SAFETY: found under `_guard`, or one that it nests in, which is not dropped before `self`.
+        // SAFETY: found under `_guard`, or one that it was nested in and so protects as long.
         unsafe { self.hit.key.as_ref() }
     }
 

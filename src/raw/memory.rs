@@ -70,11 +70,10 @@ impl Region {
     /// Frees a bounded part of the region, which nobody may use any more; what is left is returned.
     pub(super) fn release_slice(self) -> Option<Region> {
         #[cfg(unix)]
-        if self.mapped && self.bytes > SLICE {
+        if self.mapped && self.bytes > slice() {
             let rest = ManuallyDrop::new(self);
-            let bytes = (rest.bytes - 1) / SLICE * SLICE;
-            // SAFETY: the tail of this region's own mapping, at a multiple of every page size up to `SLICE`; only the rest
-            // is kept.
+            let bytes = (rest.bytes - 1) / slice() * slice();
+            // SAFETY: the tail of this region's own mapping, from a multiple of the page size on; only the rest is kept.
             unsafe { unmap(rest.start.add(bytes), rest.bytes - bytes) };
             return Some(Region { start: rest.start, bytes, mapped: true });
         }
@@ -94,6 +93,14 @@ impl Drop for Region {
         // SAFETY: allocated with this layout in `zeroed`.
         unsafe { alloc::dealloc(self.start.as_ptr(), Self::layout(self.bytes)) };
     }
+}
+
+/// [`SLICE`], or a page if pages are larger.
+#[cfg(unix)]
+fn slice() -> usize {
+    // SAFETY: asks for a number.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(page).map_or(SLICE, |page| page.max(SLICE))
 }
 
 #[cfg(unix)]

@@ -14,20 +14,21 @@
 //!
 //! 1. A node that is not expunged is in the last table of the chain `read`, `read.next`, ... or in a bucket of the table before
 //!    that the copy has not reached. So a lookup that walks the chain finds it, in whichever order copy and lookup go.
-//! 2. A key has at most one node that is not expunged. A new node is made under the lock only, after a walk of the chain found
-//!    none, and nothing but the lock's holder expunges a node of the chain.
+//! 2. A key has at most one node in the chain that is not expunged. A new node is made under the lock only, after a walk of the
+//!    chain found none, and nothing but the lock's holder expunges a node of the chain. (`clear` expunges the nodes of a
+//!    chain that it has unlinked.)
 //! 3. `next` is set once and never reset. A lookup that started at a table since replaced still reaches the last.
-//! 4. Absence is decided at the last table, presence anywhere.
+//! 4. That a key has no node is decided at the last table; a node that is not expunged decides in whichever table it is found.
 //! 5. Expunged is final. A writer that meets it starts again from `read`.
 //! 6. No user code runs between the first and the last change of a step made under the lock.
-//! 7. Destructors of the user's run with no lock held and no bin of garbage checked out.
+//! 7. Destructors of the user's run with no lock held.
 //!
 //! # Why operations are linearizable per key
 //!
 //! A key's value changes by one compare-and-exchange on its node, or, for a new key, by the store of the tag word that makes the
 //! node visible; the writer lock's release follows that store before the insert returns. Those are the linearization
-//! points. A lookup linearizes at its load of the value, or, for an absent key, at its last load that could have found it: the
-//! tag word, or `next`. `clear` linearizes when `read` becomes null: an operation that started from the old
+//! points. A lookup linearizes at its load of the value. One that finds no node linearizes at its last load of a tag word or `next`
+//! before which the key's node, had there been one, would have been found: the node can have been added only after that. `clear` linearizes when `read` becomes null: an operation that started from the old
 //! chain began before that and takes effect before it, until `clear` has expunged the node it wants.
 
 #![allow(unsafe_code, reason = "third of the three layers in which unsafe code may stand")]
@@ -72,7 +73,8 @@ const MISSES_PER_HELP: usize = 512;
 /// Counting each by itself cost a tenth of a lookup that misses.
 const MISSES_PER_COUNT: usize = 16;
 
-/// Removes by one thread's stripe between looks at whether a compaction is due.
+/// A remove looks whether a compaction is due when its stripe's count of entries is a multiple of this. In a phase of removes that is
+/// every so many; where inserts and removes balance, the inserts look (`writer::INSERTS_PER_LOOK`).
 const REMOVES_PER_LOOK: isize = 64;
 
 pub(crate) struct RawMap<K, V, S> {
@@ -138,9 +140,10 @@ impl<K, V, S> RawMap<K, V, S> {
 
     /// Leaves the map without a table. Called under the writer lock.
     fn unpublish(&self) {
+        // First this one: who has found a key absent must not find it in an iteration begun after that.
+        self.published.store(None);
         // Release: pairs with the Acquire load in `read`: who finds no table also finds what happened before.
         self.read.store(ptr::null_mut(), Ordering::Release);
-        self.published.store(None);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -326,6 +329,11 @@ where
             return;
         }
         let Some(writing) = self.try_write() else { return };
+        if writing.is_amended() {
+            // There may be no inserts to complete this copy, and only then can one without the tombstones begin.
+            writing.drive_by_removes();
+            return writing.step(guard);
+        }
         if !writing.wants_compaction(self.len()) {
             return;
         }

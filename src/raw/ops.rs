@@ -184,8 +184,7 @@ where
     ) -> Hit<K, V> {
         let plan = writing.plan(guard);
         let node = writing.add(hash, node, guard);
-        // Nobody else can have changed the value: the lock is held, and removing it afterwards leaves what was inserted
-        // protected by the guard.
+        // What was inserted is the inline value, whatever becomes of the entry by now; the guard, older than it, protects it.
         let hit = Hit::first(node);
         let unlinked = plan.and_then(|plan| writing.copy(plan));
         self.shared().counters.add_len(1);

@@ -207,8 +207,8 @@ impl<K, V> Table<K, V> {
     pub(super) fn next<'g>(&'g self, _guard: &'g Guard) -> Option<&'g Table<K, V>> {
         // Acquire: pairs with the Release store in `link`, so the new table's buckets are seen zeroed.
         let next = self.next.load(Ordering::Acquire);
-        // SAFETY: tables are retired in the order in which they were linked, each after it was unlinked, so a guard that
-        // protects this one, pinned before this one was retired, protects all behind it.
+        // SAFETY: a guard that protects this table was pinned before this one was unlinked from `read`, so before any table
+        // behind it was, and each is retired after that: the guard protects them too.
         unsafe { next.as_ref() }
     }
 

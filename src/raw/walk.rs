@@ -190,12 +190,18 @@ where
 
     /// As [`RawMap::settled`], with the table kept alive beyond the guard.
     fn hold_settled(&self, guard: &Guard) -> Option<Arc<Table<K, V>>> {
+        self.settled(guard)?;
+        let published = self.published.load_full()?;
+        if !published.is_amended() {
+            return Some(published);
+        }
+        // Another thread has promoted a table and not published it yet, or a copy has begun since.
         loop {
-            self.settled(guard)?;
-            let table = self.published.load_full()?;
-            if !table.is_amended() {
-                return Some(table);
+            let writing = self.write();
+            if !writing.is_amended() {
+                return writing.read().cloned();
             }
+            writing.step(guard);
         }
     }
 }

@@ -72,7 +72,7 @@ pub(super) struct Meters {
     pub(super) longest_copy: AtomicUsize,
     pub(super) table_bytes: AtomicUsize,
     pub(super) dirty_len: AtomicUsize,
-    /// Nodes, tombstones included, in the table that takes new keys.
+    /// Nodes of the map, tombstones included: those in the table that takes new keys and those to be copied there.
     pub(super) nodes: AtomicUsize,
     /// How many nodes that table takes.
     pub(super) capacity: AtomicUsize,
@@ -140,6 +140,8 @@ pub(super) struct Dirty<K, V> {
     pub(super) filled: Filled<K, V>,
     /// The first bucket of read that has not been copied.
     pub(super) cursor: usize,
+    /// How many nodes of read have not been copied.
+    uncopied: usize,
     /// The nodes of read that were expunged by this copy.
     pub(super) graveyard: Graveyard<Garbage<K, V>>,
 }
@@ -162,8 +164,9 @@ impl<K, V> Unlinked<K, V> {
     }
 
     pub(super) fn retire(self, shared: &Shared<K, V>, guard: &Guard) {
-        // SAFETY: `read` and `published` no longer lead to the table, and tables are retired in the order in which they were
-        // linked, so no thread that pins from now on reaches it; being a value, it is retired once.
+        // SAFETY: `read` and `published` no longer lead to the table. Nor does a table before it that a thread could still come
+        // to: that was unlinked earlier, so whoever reaches this one through it was pinned before now. Being a value, it is
+        // retired once.
         unsafe { shared.garbage.retire_now(Garbage::Table(Some(ManuallyDrop::into_inner(self.0))), guard) };
     }
 }
@@ -227,11 +230,12 @@ impl<K, V, S> Writing<'_, K, V, S> {
 
     /// The size of the table that read should be copied to, when the map has `len` entries.
     pub(super) fn successor_buckets(&self, len: usize) -> usize {
-        let must = self.writer.read.as_ref().map_or(1, |read| {
-            let inserts_meanwhile = read.used / (PLAN_NODES - SLOTS + 1) + read.table.buckets() / PLAN_BUCKETS + 2;
-            read.used + inserts_meanwhile
-        });
-        buckets_for(must.max(len.saturating_add(len / 2)))
+        let Some(read) = &self.writer.read else {
+            // Nothing to copy. `len` may still count what a `clear` is about to remove.
+            return buckets_for(1);
+        };
+        let inserts_meanwhile = read.used / (PLAN_NODES - SLOTS + 1) + read.table.buckets() / PLAN_BUCKETS + 2;
+        buckets_for((read.used + inserts_meanwhile).max(len.saturating_add(len / 2)))
     }
 
     /// Whether so many of the nodes are tombstones that a copy pays.
@@ -249,7 +253,8 @@ impl<K, V, S> Writing<'_, K, V, S> {
         match &self.writer.read {
             Some(read) => {
                 read.table.link(&table);
-                let dirty = Dirty { filled: Filled::new(table), cursor: 0, graveyard: Graveyard::new() };
+                let uncopied = read.used;
+                let dirty = Dirty { filled: Filled::new(table), cursor: 0, uncopied, graveyard: Graveyard::new() };
                 self.writer.dirty = Some(dirty);
             }
             None => {
@@ -294,6 +299,7 @@ impl<K, V, S> Writing<'_, K, V, S> {
             }
         }
         dirty.cursor = plan.until;
+        dirty.uncopied -= slots;
         let complete = dirty.cursor >= buckets;
         let meters = &self.map.slow.meters;
         add(&meters.copied_slots, slots as u64);
@@ -341,7 +347,8 @@ impl<K, V, S> Writing<'_, K, V, S> {
         // Relaxed, all four: figures and hints; nothing is published with them.
         meters.table_bytes.store(bytes(read) + bytes(dirty), Ordering::Relaxed);
         meters.dirty_len.store(dirty.map_or(0, |dirty| dirty.used), Ordering::Relaxed);
-        meters.nodes.store(taking.map_or(0, |filled| filled.used), Ordering::Relaxed);
+        let uncopied = self.writer.dirty.as_ref().map_or(0, |dirty| dirty.uncopied);
+        meters.nodes.store(taking.map_or(0, |filled| filled.used) + uncopied, Ordering::Relaxed);
         meters.capacity.store(taking.map_or(0, |filled| filled.table.capacity()), Ordering::Relaxed);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Protocol
 //!
-//! There is one global epoch, a number that grows, and a record per thread with the epoch in which the thread is pinned, or
+//! There is one global epoch, a number that grows step by step, and a record per thread with the epoch in which the thread is pinned, or
 //! [`UNPINNED`].
 //!
 //! - *pin*: load the epoch; store it to the own record; **light barrier**; only then look at shared pointers.
@@ -36,8 +36,22 @@
 //! look at the record (Acquire) reads; A3's exchange is a Release; who finds the ticket due has read it, or a later
 //! one in the same chain of exchanges, with Acquire.
 //!
+//! *References that T did not get through the link that W removed.* T may have made X itself, or have reached it through something that was
+//! unreachable before X was. Then T was pinned when W removed the link, or T's way to X began at a link that somebody
+//! removed before that, with a fence of their own: the same argument holds for that link. And the fence need not be W's: who seals a batch that
+//! others filled took it over from them, so their removals come before its fence.
+//!
 //! A thread that registers late adds its record before it pins. If A3 does not find the record, the thread added it after its
 //! part of F3, and step 2 holds as if it had been stored then.
+
+//!
+//! # Limits
+//!
+//! - A thread that stays pinned stops reclamation for the process, as with every epoch.
+//! - If the kernel refuses `membarrier` later on (a seccomp filter installed after the first pin), nothing is freed from then on but
+//!   by dropping maps.
+//! - The child of a `fork` has the records of all threads of its parent. One that was pinned at that moment stays so, and nothing is freed
+//!   but by dropping maps. Programs that `fork` without `exec` should do so before they use maps.
 
 use std::cell::Cell;
 use std::fmt;
@@ -52,8 +66,11 @@ use crate::sync::{
 /// What a record says while its thread is not pinned. No epoch has this number.
 const UNPINNED: usize = 0;
 
-/// Steps of the epoch after which a ticket is due.
-const STEPS: usize = 3;
+/// What one advance adds. Two, starting at one, so that the epoch is never `UNPINNED`, also when it wraps.
+const STEP: usize = 2;
+
+/// What the epoch must have moved on by until a ticket is due: three steps.
+const DUE_AFTER: usize = 3 * STEP;
 
 /// Microseconds after which the next request to move the epoch is granted.
 const INTERVAL: u64 = 500;
@@ -63,7 +80,7 @@ const INTERVAL: u64 = 500;
 const SKIPS_PER_STRIPE: usize = 4;
 
 /// The bit of [`Record::pins`] that says that the thread has given the record up while pinned: the last guard frees it.
-const GIVEN_UP: usize = 1 << (usize::BITS - 1);
+const GIVEN_UP: u64 = 1 << 63;
 
 /// The epoch. On a line of its own: it is read at every pin, and written at most once per batch of garbage.
 static EPOCH: CachePadded<AtomicUsize> = CachePadded::new(AtomicUsize::new(1));
@@ -74,8 +91,8 @@ static RECORDS: AtomicPtr<CachePadded<Record>> = AtomicPtr::new(ptr::null_mut())
 /// What one thread shows to the others.
 struct Record {
     epoch: AtomicUsize,
-    /// How many guards the thread has; touched by that thread alone.
-    pins: Cell<usize>,
+    /// How many guards the thread has; touched by that thread alone. Of 64 bits, so that leaked guards cannot make it wrap.
+    pins: Cell<u64>,
     /// Whether pinning needs a fence, because no `membarrier` will make up for it.
     fences: bool,
     /// Whether a thread has the record.
@@ -217,6 +234,11 @@ impl Record {
 }
 
 impl Guard {
+    /// A guard that protects what this one does, however long it outlives it.
+    pub(crate) fn nest(&self) -> Guard {
+        self.record.pin()
+    }
+
     /// Lets go of what was protected so far and protects from now on.
     ///
     /// Takes `&mut self`, so that no reference obtained under the guard survives the call.
@@ -262,7 +284,7 @@ impl Ticket {
     pub(super) fn issue(guard: &Guard) -> Ticket {
         // SeqCst: Fw of the argument; partner of the heavy barriers.
         fence(Ordering::SeqCst);
-        // Relaxed: ordered by the fence; a value too old would break step 1, one too new only delays.
+        // Relaxed: ordered by the fence.
         let ticket = Ticket(EPOCH.load(Ordering::Relaxed));
         advance_sometimes(guard);
         ticket
@@ -270,7 +292,7 @@ impl Ticket {
 
     pub(super) fn is_due(&self) -> bool {
         // Acquire: pairs with the Release half of the exchange in `advance`, and through its chain with every unpin it saw.
-        EPOCH.load(Ordering::Acquire) - self.0 >= STEPS
+        EPOCH.load(Ordering::Acquire).wrapping_sub(self.0) >= DUE_AFTER
     }
 }
 
@@ -315,7 +337,7 @@ pub(super) fn advance(_guard: &Guard) {
     }
     // AcqRel: Release pairs with the Acquire loads of the epoch; Acquire keeps the chain of exchanges one. Relaxed on
     // failure: another thread has moved the epoch, which is as good.
-    let _ = EPOCH.compare_exchange(epoch, epoch + 1, Ordering::AcqRel, Ordering::Relaxed);
+    let _ = EPOCH.compare_exchange(epoch, epoch.wrapping_add(STEP), Ordering::AcqRel, Ordering::Relaxed);
 }
 
 /// Orders this thread against the light barriers of all others, as SeqCst fences would; false if that failed.

@@ -54,17 +54,30 @@ fn pin_first() -> Guard {
         HANDLE.set(&raw const participant.0);
         participant.0.pin()
     });
-    // A guard outlives the handle it came from, so a destructor of another thread-local can still use a map.
-    Guard(guard.unwrap_or_else(|_| collector().register().pin()))
+    Guard(guard.unwrap_or_else(|_| {
+        // A destructor of another thread-local uses a map after this one's is gone. It gets a registration that stays, so that
+        // guards nest in one another as they do elsewhere.
+        let handle: &'static LocalHandle = Box::leak(Box::new(collector().register()));
+        HANDLE.set(handle);
+        handle.pin()
+    }))
 }
 
 impl Guard {
+    /// A guard that protects what this one does, however long it outlives it.
+    pub(crate) fn nest(&self) -> Guard {
+        // All guards of a thread belong to one participant, which stays pinned where it is while any of them exists.
+        pin()
+    }
+
     /// Lets go of what was protected so far and protects from now on.
     ///
     /// Takes `&mut self`, so that no reference obtained under the guard survives the call.
     #[inline]
     pub(crate) fn repin(&mut self) {
-        self.0.repin();
+        // Not `repin`, which moves the record without the fence that a pin has: a processor could have looked at links
+        // before that.
+        self.0.repin_after(|| ());
     }
 }
 

@@ -14,10 +14,12 @@
 //!
 //! Garbage lies in a few bins, one to a stripe of threads. A thread checks a bin *out* (swaps a null pointer in), works on
 //! it alone and puts it back. Nobody waits for a bin: who finds none starts a new one, and who finds the place taken when
-//! putting back merges the two. So user destructors, which run while no bin is checked out, may use the map.
+//! putting back merges the two. So destructors of the user's may use the map. What they retire is not freed by them in turn, which
+//! could nest without end, but by a later operation.
 
 use std::array;
-use std::collections::VecDeque;
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::mem::{self, ManuallyDrop};
 use std::ops::{Deref, DerefMut};
@@ -25,7 +27,7 @@ use std::ptr;
 use std::thread;
 
 use super::epoch::{Guard, Ticket, advance, advance_sometimes, pin};
-use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, CachePadded, Ordering, stripes, thread_index};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, CachePadded, Ordering, stripes, thread_index};
 
 /// Retired things in a batch: one ticket, and one request to move the epoch, is paid for this many.
 const BATCH: usize = 256;
@@ -49,6 +51,9 @@ const SEALS_PER_VISIT: usize = 32;
 
 /// Rounds of [`Domain::flush`] without a step forward, after which it gives up: some other thread stays pinned.
 const FLUSH_ROUNDS: usize = 512;
+
+/// Rounds of [`Domain::flush`] after which it gives up although it makes progress.
+const FLUSH_ROUNDS_AT_MOST: usize = 16 * FLUSH_ROUNDS;
 
 /// Things to be dropped that no reader can reach any more, kept in pieces so that adding one never moves the others.
 pub(crate) struct Graveyard<G> {
@@ -91,15 +96,14 @@ impl<G> Graveyard<G> {
 
 struct Batch<G> {
     ticket: Ticket,
-    /// Batches are sealed in this order, and ripen in about the same.
-    order: usize,
     items: Vec<G>,
 }
 
 /// The garbage of one stripe of threads, in the order in which it ripens: open, sealed, ripe.
 struct Bin<G> {
     open: Vec<G>,
-    sealed: VecDeque<Batch<G>>,
+    /// By the order in which they were sealed, which is about that in which they ripen.
+    sealed: BTreeMap<u64, Batch<G>>,
     ripe: Vec<G>,
     graves: Vec<Graveyard<G>>,
     /// How many items lie in all of these.
@@ -114,7 +118,7 @@ impl<G> Bin<G> {
     fn new() -> Box<Self> {
         Box::new(Bin {
             open: Vec::new(),
-            sealed: VecDeque::new(),
+            sealed: BTreeMap::new(),
             ripe: Vec::new(),
             graves: Vec::new(),
             len: 0,
@@ -145,7 +149,7 @@ impl<G> Bin<G> {
 
     fn seal(&mut self, guard: &Guard) {
         /// Orders batches of different bins when these are merged.
-        static SEALED: AtomicUsize = AtomicUsize::new(0);
+        static SEALED: AtomicU64 = AtomicU64::new(0);
 
         if self.open.is_empty() {
             return;
@@ -155,7 +159,7 @@ impl<G> Bin<G> {
         let items = mem::replace(&mut self.open, spare);
         // Relaxed: only the number counts; a batch that is out of order is looked at later than it might be.
         let order = SEALED.fetch_add(1, Ordering::Relaxed);
-        self.sealed.push_back(Batch { ticket: Ticket::issue(guard), order, items });
+        self.sealed.insert(order, Batch { ticket: Ticket::issue(guard), items });
         self.seals += 1;
     }
 
@@ -174,10 +178,9 @@ impl<G> Bin<G> {
                     }
                     None => drop(self.graves.pop()),
                 }
-            } else if self.sealed.front().is_some_and(|batch| batch.ticket.is_due()) {
-                self.ripe = self.sealed.pop_front()?.items;
             } else {
-                return None;
+                let oldest = self.sealed.first_entry().filter(|oldest| oldest.get().ticket.is_due())?;
+                self.ripe = oldest.remove().items;
             }
         }
     }
@@ -189,11 +192,11 @@ impl<G> Bin<G> {
 
     /// Takes over what `other` holds, but for its open batch.
     fn adopt(&mut self, other: &mut Bin<G>) {
-        if !other.sealed.is_empty() {
-            // Oldest first again: a batch behind a younger one would wait for that.
-            self.sealed.append(&mut other.sealed);
-            self.sealed.make_contiguous().sort_by_key(|batch| batch.order);
+        // The few to the many: one of them is short unless two threads were held up together.
+        if self.sealed.len() < other.sealed.len() {
+            mem::swap(&mut self.sealed, &mut other.sealed);
         }
+        self.sealed.extend(mem::take(&mut other.sealed));
         self.graves.append(&mut other.graves);
         self.ripe.append(&mut other.ripe);
         self.len += other.len - other.open.len();
@@ -367,15 +370,15 @@ impl<G: Retired> Domain<G> {
 
     #[cold]
     fn tend_owed(&self, guard: &Guard) {
-        // Relaxed: cleared before the bins are looked at and set again when any has something left, so garbage that
-        // arrives meanwhile leaves the hint set. Partner: the store in `owe`.
-        self.owed.store(false, Ordering::Relaxed);
+        // SeqCst: cleared before the bins are looked at, so that the hint of garbage that arrives after that is not. Partner:
+        // the store in `owe`, which follows the garbage.
+        self.owed.swap(false, Ordering::SeqCst);
         let mut rest = false;
         self.work(guard, |bin| {
             if bin.is_idle() {
                 self.places.iter().for_each(|place| Self::collect(place, bin, guard));
             }
-            rest = !bin.is_idle();
+            rest = !bin.is_idle() || self.others_wait();
             bin.tends += 1;
             if rest && bin.tends % TENDS_PER_ADVANCE == 0 {
                 advance_sometimes(guard);
@@ -387,8 +390,15 @@ impl<G: Retired> Domain<G> {
     }
 
     fn owe(&self) {
-        // Relaxed: partner of the load in `tend`; a hint.
-        self.owed.store(true, Ordering::Relaxed);
+        // SeqCst: partner of the swap in `tend_owed`.
+        self.owed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a bin that another thread has checked out, and so was not collected from, had something in it.
+    fn others_wait(&self) -> bool {
+        let own = ptr::from_ref(self.place());
+        // Relaxed: partner of the store in `Place::put`; a hint.
+        self.places.iter().any(|place| !ptr::eq(&raw const **place, own) && place.len.load(Ordering::Relaxed) > 0)
     }
 
     fn place(&self) -> &Place<G> {
@@ -430,6 +440,10 @@ impl<G: Retired> Domain<G> {
 
     /// Puts the bin back and then drops up to `N` due things of it.
     fn free_some<const N: usize>(&self, mut bin: CheckedOut<'_, G>) {
+        let Some(_freeing) = Freeing::begin() else {
+            drop(bin);
+            return self.owe();
+        };
         let due: [Option<G>; N] = array::from_fn(|_| bin.pop_ripe());
         drop(bin);
         let mut freed = 0;
@@ -449,11 +463,16 @@ impl<G: Retired> Domain<G> {
 
     /// Drops everything that no guard of another thread protects.
     ///
-    /// A guard that this thread holds protects too. Bounded: gives up after some rounds without a step forward.
+    /// A guard that this thread holds protects too. Bounded: gives up after some rounds without a step forward, and after some
+    /// more however many steps there were, since other threads may retire as fast as this one frees. Does nothing when called by a
+    /// destructor that a map runs.
     pub(crate) fn flush(&self) {
+        let Some(_freeing) = Freeing::begin() else { return };
+        // Now, in case a destructor panics; `tend` finds out when nothing is owed after all.
+        self.owe();
         let mut bin = self.place().check_out();
         let mut idle_rounds = 0;
-        while idle_rounds < FLUSH_ROUNDS {
+        for _ in 0..FLUSH_ROUNDS_AT_MOST {
             {
                 let guard = pin();
                 bin.seal(&guard);
@@ -465,7 +484,7 @@ impl<G: Retired> Domain<G> {
                 drop(item);
             }
             // Dropping a table can bury the nodes of its generation, so emptiness shows only in the round after.
-            if before == 0 {
+            if before == 0 || idle_rounds == FLUSH_ROUNDS {
                 return;
             }
             if bin.len < before {
@@ -475,8 +494,6 @@ impl<G: Retired> Domain<G> {
                 thread::yield_now();
             }
         }
-        drop(bin);
-        self.owe();
     }
 
     /// How many retired items have not been dropped yet.
@@ -489,6 +506,26 @@ impl<G: Retired> Domain<G> {
     pub(crate) fn longest_free(&self) -> usize {
         // Relaxed: partner of the `fetch_max` in `free`; a figure.
         self.longest_free.load(Ordering::Relaxed)
+    }
+}
+
+thread_local! {
+    /// Whether this thread is running destructors of retired things.
+    static FREEING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that this thread is running destructors, until dropped; only one can.
+struct Freeing(());
+
+impl Freeing {
+    fn begin() -> Option<Self> {
+        (!FREEING.replace(true)).then_some(Freeing(()))
+    }
+}
+
+impl Drop for Freeing {
+    fn drop(&mut self) {
+        FREEING.set(false);
     }
 }
 
