@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code, reason = "first of the three layers in which unsafe code may stand")]
 
-pub(crate) use std::cell::UnsafeCell;
+pub(crate) use std::cell::{Cell, UnsafeCell};
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 #[cfg(all(target_os = "linux", not(readmostly_crossbeam)))]
 pub(crate) use std::sync::atomic::{compiler_fence, fence};
@@ -14,7 +14,6 @@ pub(crate) use std::sync::{Arc, OnceLock, Weak};
 pub(crate) use arc_swap::ArcSwapOption;
 pub(crate) use crossbeam_utils::CachePadded;
 
-use std::cell::Cell;
 use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;

@@ -53,14 +53,14 @@
 //! - The child of a `fork` has the records of all threads of its parent. One that was pinned at that moment stays so, and nothing is freed
 //!   but by dropping maps. Programs that `fork` without `exec` should do so before they use maps.
 
-use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr;
 use std::time::Instant;
 
 use crate::sync::{
-    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, CachePadded, OnceLock, Ordering, compiler_fence, fence, stripes,
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, CachePadded, Cell, OnceLock, Ordering, compiler_fence, fence,
+    stripes,
 };
 
 /// What a record says while its thread is not pinned. No epoch has this number.

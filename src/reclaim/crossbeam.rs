@@ -1,12 +1,11 @@
 //! The epoch of crossbeam-epoch.
 
-use std::cell::Cell;
 use std::fmt;
 use std::ptr;
 
 use crossbeam_epoch::{Collector, LocalHandle};
 
-use crate::sync::{Arc, AtomicBool, OnceLock, Ordering};
+use crate::sync::{Arc, AtomicBool, Cell, OnceLock, Ordering};
 
 /// Keeps everything that was reachable while it exists from being freed.
 pub(crate) struct Guard(crossbeam_epoch::Guard);

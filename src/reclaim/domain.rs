@@ -18,7 +18,6 @@
 //! could nest without end, but by a later operation.
 
 use std::array;
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem::{self, ManuallyDrop};
@@ -27,7 +26,7 @@ use std::ptr;
 use std::thread;
 
 use super::epoch::{Guard, Ticket, advance, advance_sometimes, pin};
-use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, CachePadded, Ordering, stripes, thread_index};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, CachePadded, Cell, Ordering, stripes, thread_index};
 
 /// Retired things in a batch: one ticket, and one request to move the epoch, is paid for this many.
 const BATCH: usize = 256;
