@@ -115,7 +115,8 @@ pub enum Compute<'a, K, V, T> {
     Absent,
 }
 
-/// Why [`SyncMap::try_insert`](crate::SyncMap::try_insert) inserted nothing: the key has a value. Key and value come back.
+/// Why [`SyncMap::try_insert`](crate::SyncMap::try_insert) inserted nothing: the key has a value. Key and value come
+/// back.
 ///
 /// ```
 /// use readmostly::{OccupiedError, SyncMap};

@@ -7,8 +7,8 @@ use foldhash::fast::FoldHasher;
 
 /// The hasher that maps use unless told otherwise: foldhash, seeded at random once per process.
 ///
-/// Fast, and hard to attack for who cannot see the hashes; for keys chosen by an adversary who can, use a hasher made to
-/// withstand that, such as [`std::hash::RandomState`]. One seed serves all maps of a process, which is what lets
+/// Fast, and hard to attack for who cannot see the hashes; for keys chosen by an adversary who can, use a hasher made
+/// to withstand that, such as [`std::hash::RandomState`]. One seed serves all maps of a process, which is what lets
 /// [`SyncMap::new`](crate::SyncMap::new) be a `const fn`.
 ///
 /// ```

@@ -1,7 +1,8 @@
 //! Concurrent collections for data that is read far more often than it is written.
 //!
-//! [`SyncMap`] is Go's `sync.Map` for Rust, without its cliffs: a lookup follows an atomically swapped table that no lock
-//! guards, and costs about what a lookup in an unsynchronised `HashMap` does. [`SyncSet`] is the set to go with it.
+//! [`SyncMap`] is Go's `sync.Map` for Rust, without its cliffs: a lookup follows an atomically swapped table that no
+//! lock guards, and costs about what a lookup in an unsynchronised `HashMap` does. [`SyncSet`] is the set to go with
+//! it.
 //!
 //! ```
 //! use readmostly::SyncMap;
@@ -18,32 +19,33 @@
 //!
 //! - New keys go through one mutex. It is held briefly, but a workload that mostly inserts new keys scales better in a
 //!   sharded map.
-//! - Values are not changed in place: an overwrite allocates, and there is no `get_mut`. Use atomics or a lock inside the
-//!   value, or [`SyncMap::update`].
+//! - Values are not changed in place: an overwrite allocates, and there is no `get_mut`. Use atomics or a lock inside
+//!   the value, or [`SyncMap::update`].
 //! - A removed key takes memory until a compaction, which starts when two thirds of the keys are removed ones.
-//! - A replaced value is dropped a little later than it is replaced, when no reader can be looking at it, by
-//!   a later write or [`SyncMap::flush`].
-//! - A [`Ref`] or [`Pinned`] that is kept for long keeps that memory from being freed, for all maps of the process; so does a closure that
-//!   takes long in an operation on one key. (`range` and snapshots let go between entries.)
+//! - A replaced value is dropped a little later than it is replaced, when no reader can be looking at it, by a later
+//!   write or [`SyncMap::flush`].
+//! - A [`Ref`] or [`Pinned`] that is kept for long keeps that memory from being freed, for all maps of the process; so
+//!   does a closure that takes long in an operation on one key. (`range` and snapshots let go between entries.)
 //!
 //! # Consistency
 //!
-//! - Operations on one key are linearizable: each takes effect at one moment between call and return, in an order that all
-//!   threads agree on. So a lookup that begins after an insert has returned finds it, and of two racing removes one gets the
-//!   value. What a write did before it happens before what a reader does after seeing it.
+//! - Operations on one key are linearizable: each takes effect at one moment between call and return, in an order that
+//!   all threads agree on. So a lookup that begins after an insert has returned finds it, and of two racing removes one
+//!   gets the value. What a write did before it happens before what a reader does after seeing it.
 //! - A key that is present throughout a lookup is found by it, whatever copying and promoting goes on.
-//! - [`SyncMap::clear`] takes effect at one moment for all operations on keys: what runs at the same time comes before it or
-//!   after it. An iteration that runs at the same time may show entries until `clear` returns.
-//! - [`SyncMap::range`] and [`Snapshot`] visit a frozen set of keys with live values: no key joins that was new to the map, and each
-//!   shows the value that it has when visited. It is not a consistent view of several values at one moment.
+//! - [`SyncMap::clear`] takes effect at one moment for all operations on keys: what runs at the same time comes before
+//!   it or after it. An iteration that runs at the same time may show entries until `clear` returns.
+//! - [`SyncMap::range`] and [`Snapshot`] visit a frozen set of keys with live values: no key joins that was new to the
+//!   map, and each shows the value that it has when visited. It is not a consistent view of several values at one
+//!   moment.
 //! - [`SyncMap::len`] is exact when nothing else runs.
 //!
 //! # What blocks
 //!
-//! Reads never do. Overwrites, removes and re-inserts of known keys never do. Inserts of new keys, and the beginning of an
-//! iteration, take the writer lock, which is never held for more than a bounded step and never while a closure of yours
-//! runs. So nothing here can deadlock, whatever is called inside whichever closure. (A `Hash` or `Eq` that uses the map it
-//! belongs to is the exception: it may be called with the lock held.)
+//! Reads never do. Overwrites, removes and re-inserts of known keys never do. Inserts of new keys, and the beginning of
+//! an iteration, take the writer lock, which is never held for more than a bounded step and never while a closure of
+//! yours runs. So nothing here can deadlock, whatever is called inside whichever closure. (A `Hash` or `Eq` that uses
+//! the map it belongs to is the exception: it may be called with the lock held.)
 //!
 //! # Features
 //!

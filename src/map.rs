@@ -15,11 +15,12 @@ use crate::stats::Stats;
 
 /// A concurrent hash map for data that is read far more often than it is written.
 ///
-/// Mirrors Go's `sync.Map`: lookups go to a *read* table that no lock guards; new keys go through a mutex; while the map
-/// grows they collect in a *dirty* table, which is *promoted* to be the read table when everything has been copied there. Unlike
-/// Go's, the copy is done a few slots at a time, and the dirty table is readable without the lock.
+/// Mirrors Go's `sync.Map`: lookups go to a *read* table that no lock guards; new keys go through a mutex; while the
+/// map grows they collect in a *dirty* table, which is *promoted* to be the read table when everything has been copied
+/// there. Unlike Go's, the copy is done a few slots at a time, and the dirty table is readable without the lock.
 ///
-/// All methods take `&self`. See the [crate documentation](crate#consistency) for what concurrent operations see of each other.
+/// All methods take `&self`. See the [crate documentation](crate#consistency) for what concurrent operations see of
+/// each other.
 ///
 /// # Costs
 ///
@@ -32,14 +33,14 @@ use crate::stats::Stats;
 /// | `promote`, `compact`, `reserve` | briefly, over and over | O(entries) |
 /// | `clear` | briefly | O(entries) |
 ///
-/// Single-key operations never copy or free more than a small constant number of entries, whatever the size of the map. Growing
-/// allocates the next table in one piece, outside of the lock.
+/// Single-key operations never copy or free more than a small constant number of entries, whatever the size of the map.
+/// Growing allocates the next table in one piece, outside of the lock.
 ///
 /// # Panics
 ///
-/// Growing beyond the address space panics with "capacity overflow" before anything is changed. A panic in `Hash`, `Eq`, `Drop`
-/// or a closure passes through to the caller and leaves the map usable. `Hash` and `Eq` may be called with the writer lock
-/// held, and so must not use the map they are called for; closures and `Drop` may.
+/// Growing beyond the address space panics with "capacity overflow" before anything is changed. A panic in `Hash`,
+/// `Eq`, `Drop` or a closure passes through to the caller and leaves the map usable. `Hash` and `Eq` may be called with
+/// the writer lock held, and so must not use the map they are called for; closures and `Drop` may.
 ///
 /// # Examples
 ///
@@ -96,7 +97,8 @@ impl<K, V> SyncMap<K, V> {
 impl<K, V, S> SyncMap<K, V, S> {
     /// An empty map that uses the given hasher.
     ///
-    /// The low bits of a hash pick the place of a key and the top byte tells keys of one place apart, as in `std`'s map.
+    /// The low bits of a hash pick the place of a key and the top byte tells keys of one place apart, as in `std`'s
+    /// map.
     ///
     /// ```
     /// use std::hash::RandomState;
@@ -136,9 +138,9 @@ impl<K, V, S> SyncMap<K, V, S> {
 
     /// Pins the thread for several operations.
     ///
-    /// The operations of [`Pinned`] return plain references that live as long as it is borrowed, and save the cost of a pin
-    /// each, which is most of the cost of a lookup in a small map. While it exists, memory retired by any map of the
-    /// process cannot be freed: keep it for a batch of operations, or call [`Pinned::repin`] now and then.
+    /// The operations of [`Pinned`] return plain references that live as long as it is borrowed, and save the cost of a
+    /// pin each, about a fifth of a lookup in a small map. While it exists, memory retired by any map of the process
+    /// cannot be freed: keep it for a batch of operations, or call [`Pinned::repin`] now and then.
     ///
     /// ```
     /// let map = readmostly::SyncMap::from([("a", 1), ("b", 2)]);
@@ -187,8 +189,9 @@ impl<K, V, S> SyncMap<K, V, S> {
 
     /// Removes all entries.
     ///
-    /// O(entries), most of it without the lock. An operation that runs at the same time takes effect before the clear or after
-    /// it. The entries are retired: they are dropped a few at a time by later operations, or by [`SyncMap::flush`].
+    /// O(entries), most of it without the lock. An operation that runs at the same time takes effect before the clear
+    /// or after it. The entries are retired: they are dropped a few at a time by later operations, or by
+    /// [`SyncMap::flush`].
     ///
     /// ```
     /// let map = readmostly::SyncMap::from([(1, 'a')]);
@@ -202,9 +205,9 @@ impl<K, V, S> SyncMap<K, V, S> {
 
     /// Drops what was removed or replaced, as far as guards of other threads allow.
     ///
-    /// Nobody has to call this: each insert and remove drops a few retired entries that have become free. It is for moments at
-    /// which memory, or the drop itself, must not wait for the next write. A [`Ref`] or [`Pinned`] that the calling thread
-    /// holds protects what it might refer to here too.
+    /// Nobody has to call this: each insert and remove drops a few retired entries that have become free. It is for
+    /// moments at which memory, or the drop itself, must not wait for the next write. A [`Ref`] or [`Pinned`] that
+    /// the calling thread holds protects what it might refer to here too.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -300,7 +303,8 @@ where
 
     /// Maps a key to a value; returns what it was mapped to before.
     ///
-    /// If the key is known, nothing is locked and the key in the map stays. A new key takes the writer lock for a moment.
+    /// If the key is known, nothing is locked and the key in the map stays. A new key takes the writer lock for a
+    /// moment.
     ///
     /// ```
     /// let map = readmostly::SyncMap::new();
@@ -348,9 +352,10 @@ where
 
     /// The entry of a key, after mapping it to what `f` returns if it had none.
     ///
-    /// `f` is not called if the key has a value, and at most once otherwise. It runs without a lock, but pinned: while it runs, memory
-    /// retired by any map cannot be freed. To make values slowly, look first, make the value, then [`SyncMap::try_insert`] it. Threads that find
-    /// the key absent at the same time may each call theirs; one result is kept, and all return that.
+    /// `f` is not called if the key has a value, and at most once otherwise. It runs without a lock, but pinned: while
+    /// it runs, memory retired by any map cannot be freed. To make values slowly, look first, make the value, then
+    /// [`SyncMap::try_insert`] it. Threads that find the key absent at the same time may each call theirs; one
+    /// result is kept, and all return that.
     ///
     /// ```
     /// let map = readmostly::SyncMap::new();
@@ -394,8 +399,8 @@ where
 
     /// Replaces the value of a key by what `f` makes of it; returns the new entry, or `None` if the key has no value.
     ///
-    /// Atomic: the value replaced is the one that `f` saw. If another thread changes it meanwhile, `f` runs again on the
-    /// value found then, so it must have no effects of its own. It runs without a lock.
+    /// Atomic: the value replaced is the one that `f` saw. If another thread changes it meanwhile, `f` runs again on
+    /// the value found then, so it must have no effects of its own. It runs without a lock.
     ///
     /// ```
     /// let map = readmostly::SyncMap::from([("hits", 1)]);
@@ -418,8 +423,8 @@ where
 
     /// Shows `f` what a key maps to, and inserts, replaces, removes or leaves it as `f` says.
     ///
-    /// Atomic: what is done is done to the value that `f` saw. If another thread changes it meanwhile, `f` runs again on what is
-    /// found then, so it must have no effects of its own. It runs without a lock.
+    /// Atomic: what is done is done to the value that `f` saw. If another thread changes it meanwhile, `f` runs again
+    /// on what is found then, so it must have no effects of its own. It runs without a lock.
     ///
     /// ```
     /// use readmostly::{Compute, Operation, SyncMap};
@@ -482,8 +487,8 @@ where
 
     /// Removes a key; returns the entry removed.
     ///
-    /// Takes no lock, unless there is compacting to be done and the lock is free. The key itself stays in the table until a
-    /// compaction; inserting it again before that is as cheap as an overwrite.
+    /// Takes no lock, unless there is compacting to be done and the lock is free. The key itself stays in the table
+    /// until a compaction; inserting it again before that is as cheap as an overwrite.
     ///
     /// ```
     /// let map = readmostly::SyncMap::from([("a", 1)]);
@@ -501,8 +506,8 @@ where
 
     /// Removes a key if `f` agrees; returns the entry removed.
     ///
-    /// Atomic: the value removed is the one that `f` agreed to, so an entry that was refreshed meanwhile is not lost. If another
-    /// thread changes the value, `f` is asked again. It runs without a lock.
+    /// Atomic: the value removed is the one that `f` agreed to, so an entry that was refreshed meanwhile is not lost.
+    /// If another thread changes the value, `f` is asked again. It runs without a lock.
     ///
     /// ```
     /// let map = readmostly::SyncMap::from([("a", 1)]);
@@ -522,8 +527,8 @@ where
 
     /// Removes all entries that `f` returns false for.
     ///
-    /// Each is removed as by [`SyncMap::remove_if`]. Entries inserted meanwhile may or may not be visited, others are visited
-    /// once, and again when their value has just changed.
+    /// Each is removed as by [`SyncMap::remove_if`]. Entries inserted meanwhile may or may not be visited, others are
+    /// visited once, and again when their value has just changed.
     ///
     /// ```
     /// let map: readmostly::SyncMap<u32, u32> = (0..10).map(|n| (n, n)).collect();
@@ -539,16 +544,17 @@ where
 
     /// Calls `f` with each entry until it returns false.
     ///
-    /// - The key set is frozen: keys that came to the map after the call began are not visited. (One that was removed before and is
-    ///   inserted again meanwhile may be, or, if the map was compacted in between, may not.)
-    /// - Values are live: an entry is shown with the value it has when visited; one that is removed by then is left out.
+    /// - The key set is frozen: keys that came to the map after the call began are not visited. (One that was removed
+    ///   before and is inserted again meanwhile may be, or, if the map was compacted in between, may not.)
+    /// - Values are live: an entry is shown with the value it has when visited; one that is removed by then is left
+    ///   out.
     /// - A key that is present throughout the call is visited once. No key is visited twice.
-    /// - `f` may call any method of any map, `range` of this one too. No lock is held while it runs, and it may take its
-    ///   time: memory is held back for a few entries at a time only.
+    /// - `f` may call any method of any map, `range` of this one too. No lock is held while it runs, and it may take
+    ///   its time: memory is held back for a few entries at a time only.
     /// - The order is unspecified.
     ///
-    /// O(entries). If the map is amended, the copy to the dirty table is completed first. No key is added to the table visited
-    /// while the call lasts; new keys start a dirty table.
+    /// O(entries). If the map is amended, the copy to the dirty table is completed first. No key is added to the table
+    /// visited while the call lasts; new keys start a dirty table.
     ///
     /// ```
     /// let map = readmostly::SyncMap::from([(1, "one"), (2, "two")]);
@@ -606,8 +612,8 @@ where
 
     /// Completes the copy to the dirty table and makes that the read table; does nothing if the map is not amended.
     ///
-    /// Nobody has to call this: inserts complete the copy, and so do lookups that miss. It is for the moment between a bulk load
-    /// and serving. O(entries), the lock being taken for a few slots at a time.
+    /// Nobody has to call this: inserts complete the copy, and so do lookups that miss. It is for the moment between a
+    /// bulk load and serving. O(entries), the lock being taken for a few slots at a time.
     ///
     /// ```
     /// let map: readmostly::SyncMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
@@ -620,8 +626,8 @@ where
 
     /// Drops the keys of removed entries and fits the table to what is left.
     ///
-    /// Nobody has to call this either: removes start a compaction when two thirds of the keys are removed ones. O(entries), the
-    /// lock being taken for a few slots at a time.
+    /// Nobody has to call this either: removes start a compaction when two thirds of the keys are removed ones.
+    /// O(entries), the lock being taken for a few slots at a time.
     ///
     /// ```
     /// let map: readmostly::SyncMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();

@@ -18,8 +18,8 @@ use crate::reclaim::Guard;
 
 /// A [`SyncMap`] with the thread pinned: made by [`SyncMap::pin`].
 ///
-/// References that its operations return live as long as it is borrowed. It sees all changes that other threads make; it is
-/// no snapshot. While it exists, memory that maps of this process retire is not freed.
+/// References that its operations return live as long as it is borrowed. It sees all changes that other threads make;
+/// it is no snapshot. While it exists, memory that maps of this process retire is not freed.
 ///
 /// ```
 /// let map = readmostly::SyncMap::from([("a", 1)]);
@@ -363,8 +363,9 @@ where
 
     /// The entries.
     ///
-    /// A key that is present throughout the iteration comes once, none comes twice; entries inserted or removed meanwhile may or
-    /// may not come. The order is unspecified. If the map is amended, the copy to the dirty table is completed first.
+    /// A key that is present throughout the iteration comes once, none comes twice; entries inserted or removed
+    /// meanwhile may or may not come. The order is unspecified. If the map is amended, the copy to the dirty table
+    /// is completed first.
     ///
     /// The iteration holds the epoch back as long as the `Pinned` exists; [`SyncMap::range`] does not.
     ///

@@ -6,14 +6,14 @@ use crate::raw::Frozen;
 
 /// The keys that a map had at one moment, with the values they have now.
 ///
-/// Made by [`SyncMap::snapshot`](crate::SyncMap::snapshot) without a copy: it shares the map's table, to which no key is added while
-/// the snapshot exists (new keys go to the next table). So no key joins that the map did not know. Values are looked at when they
-/// are visited: an overwritten entry shows its new value, a removed one is left out (one removed by
-/// [`SyncMap::clear`](crate::SyncMap::clear) at the latest when that returns). A key that had been removed before and is inserted again
-/// may be shown, unless a compaction has dropped it in between.
+/// Made by [`SyncMap::snapshot`](crate::SyncMap::snapshot) without a copy: it shares the map's table, to which no key
+/// is added while the snapshot exists (new keys go to the next table). So no key joins that the map did not know.
+/// Values are looked at when they are visited: an overwritten entry shows its new value, a removed one is left out (one
+/// removed by [`SyncMap::clear`](crate::SyncMap::clear) at the latest when that returns). A key that had been removed
+/// before and is inserted again may be shown, unless a compaction has dropped it in between.
 ///
-/// It borrows nothing and may outlive the map. What it costs to keep one: the memory of its table and of the keys removed
-/// meanwhile, which its drop hands back, and the next insert of a new key starts a copy to another table.
+/// It borrows nothing and may outlive the map. What it costs to keep one: the memory of its table and of the keys
+/// removed meanwhile, which its drop hands back, and the next insert of a new key starts a copy to another table.
 ///
 /// ```
 /// use readmostly::SyncMap;
@@ -37,8 +37,8 @@ impl<K, V> Snapshot<K, V> {
 
     /// Calls `f` with every key of the snapshot that has a value, and that value.
     ///
-    /// No key comes twice; the order is unspecified. No lock is held meanwhile: `f` may use any map in any way, and may take
-    /// its time, since memory is held back for a few entries at a time only.
+    /// No key comes twice; the order is unspecified. No lock is held meanwhile: `f` may use any map in any way, and may
+    /// take its time, since memory is held back for a few entries at a time only.
     ///
     /// ```
     /// let map = readmostly::SyncMap::from([(1, 10), (2, 20)]);

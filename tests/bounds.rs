@@ -11,7 +11,8 @@ const COPY_BOUND: usize = 14;
 /// The most destructors that an operation runs.
 const FREE_BOUND: usize = 8;
 
-/// One test at a time: a guard that another test's thread holds when the system interrupts it would keep garbage pending.
+/// One test at a time: a guard that another test's thread holds when the system interrupts it would keep garbage
+/// pending.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -117,8 +118,8 @@ fn a_delete_only_phase_gives_keys_values_and_tables_back() {
     for n in 0..ENTRIES {
         assert!(map.remove(&key(n)).is_some());
     }
-    // Nothing but removes so far. What is left is what became garbage in the last milliseconds, and the tombstones of a small
-    // table.
+    // Nothing but removes so far. What is left is what became garbage in the last milliseconds, and the tombstones of a
+    // small table.
     let kept = Arc::strong_count(&token) - 1;
     assert!(kept < 2 * ENTRIES as usize / 10, "{kept} keys and values are kept: {}", map.stats());
     let tables = map.stats().table_bytes;

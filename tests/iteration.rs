@@ -512,8 +512,8 @@ fn snapshots_of_several_times_share_the_map_s_fate() {
     assert_eq!(tally.live(), 0);
 }
 
-/// A long iteration renews its guard: what is replaced meanwhile is freed meanwhile. (Half of it may wait, for guards of
-/// the other tests.)
+/// A long iteration renews its guard: what is replaced meanwhile is freed meanwhile. (Half of it may wait, for guards
+/// of the other tests.)
 #[test]
 fn iteration_does_not_hold_back_reclamation() {
     const OVERWRITES: u32 = 100;

@@ -1,8 +1,8 @@
 //! A panic of user code, at every place where the map calls some: in `Hash`, `Eq`, `Clone`, `Drop` and every closure.
 //!
-//! Each operation is run on each kind of map with a fuse that blows at the first call of user code, then at the second, and so
-//! on until the operation gets through. After each panic the map must be usable and its lock free, no entry that was not at stake
-//! may be missing, and when the map is gone everything must have been dropped, once.
+//! Each operation is run on each kind of map with a fuse that blows at the first call of user code, then at the second,
+//! and so on until the operation gets through. After each panic the map must be usable and its lock free, no entry that
+//! was not at stake may be missing, and when the map is gone everything must have been dropped, once.
 
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
@@ -128,7 +128,8 @@ fn maps(live: &Arc<AtomicI64>) -> Vec<(&'static str, Map)> {
     ]
 }
 
-/// Runs `operation` with the fuse at 1, 2, 3, ... until it gets through; `spares` says whether it leaves other keys alone.
+/// Runs `operation` with the fuse at 1, 2, 3, ... until it gets through; `spares` says whether it leaves other keys
+/// alone.
 fn blow_everywhere(name: &str, spares: bool, operation: impl Fn(&Map, &Arc<AtomicI64>)) {
     let kinds = maps(&Arc::default()).len();
     for kind in 0..kinds {

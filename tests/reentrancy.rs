@@ -270,8 +270,8 @@ fn while_references_are_held() {
 // ---------------------------------------------------------------------------------------------------------------------
 // Other threads
 
-/// Maintenance ends, however busy other threads are. A flush frees what was retired before it began, not what they retire
-/// meanwhile; a promotion or compaction does not chase their inserts.
+/// Maintenance ends, however busy other threads are. A flush frees what was retired before it began, not what they
+/// retire meanwhile; a promotion or compaction does not chase their inserts.
 #[test]
 fn maintenance_ends_while_others_write() {
     const WRITERS: u32 = 4;

@@ -26,7 +26,8 @@ impl Counters {
     ///
     /// A read-modify-write, unlike [`Counters::miss`]: the length has to come out exact.
     pub(super) fn add_len(&self, change: isize) -> isize {
-        // Relaxed: a sum over stripes is exact only when nothing runs, and then whatever stopped the threads ordered it.
+        // Relaxed: a sum over stripes is exact only when nothing runs, and then whatever stopped the threads ordered
+        // it.
         self.stripe().len.fetch_add(change, Ordering::Relaxed).wrapping_add(change)
     }
 
@@ -39,8 +40,8 @@ impl Counters {
     /// Counts misses of the read table; returns this stripe's count.
     pub(super) fn miss(&self, misses: usize) -> usize {
         let counted = &self.stripe().misses;
-        // Relaxed, and a load and a store in place of an exchange: threads that share a stripe may lose counts, which only
-        // delays help with the copy.
+        // Relaxed, and a load and a store in place of an exchange: threads that share a stripe may lose counts, which
+        // only delays help with the copy.
         let count = counted.load(Ordering::Relaxed).wrapping_add(misses);
         counted.store(count, Ordering::Relaxed);
         count

@@ -1,12 +1,12 @@
 //! What a map retires, and the generations that own its nodes.
 //!
 //! A node may be reachable from several tables, so no table can own it. Each table belongs to a generation instead. A
-//! generation owns the nodes that were expunged while its table was the read table, and keeps the next generation alive. So
-//! whoever holds a table, and with it its generation, holds every node the table can reach: such a node is either in the map
-//! still, or in the graveyard of that generation or a later one.
+//! generation owns the nodes that were expunged while its table was the read table, and keeps the next generation
+//! alive. So whoever holds a table, and with it its generation, holds every node the table can reach: such a node is
+//! either in the map still, or in the graveyard of that generation or a later one.
 //!
-//! Keeping generations and not tables is what makes a long-held snapshot cheap: it costs the keys removed meanwhile, not
-//! every table that came and went.
+//! Keeping generations and not tables is what makes a long-held snapshot cheap: it costs the keys removed meanwhile,
+//! not every table that came and went.
 
 use std::mem;
 use std::ptr::NonNull;
@@ -35,8 +35,8 @@ pub(super) enum Garbage<K, V> {
 
 impl<K, V> Drop for Garbage<K, V> {
     fn drop(&mut self) {
-        // SAFETY: each variant is built once for its object, by the operation that made it unreachable, and is dropped when
-        // the domain or the generation that got it says that no reader is left.
+        // SAFETY: each variant is built once for its object, by the operation that made it unreachable, and is dropped
+        // when the domain or the generation that got it says that no reader is left.
         unsafe {
             match *self {
                 Garbage::Value(value) => drop(Box::from_raw(value.as_ptr())),
@@ -60,8 +60,8 @@ impl<K, V> Retired for Garbage<K, V> {
     }
 }
 
-// SAFETY: garbage is the last reference to keys, values and nodes, and is dropped by whichever thread's turn it is. A table
-// may still be shared with a snapshot that reads keys and values elsewhere, hence `Sync` too.
+// SAFETY: garbage is the last reference to keys, values and nodes, and is dropped by whichever thread's turn it is. A
+// table may still be shared with a snapshot that reads keys and values elsewhere, hence `Sync` too.
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for Garbage<K, V> {}
 
 /// What the tables, the snapshots and the map itself share.
@@ -125,15 +125,15 @@ impl<K, V> Generation<K, V> {
     /// Asks the same without the lock; refused unless somebody has asked already and not taken it back.
     pub(super) fn freeze_again(&self) -> bool {
         let join = |frozen: usize| (frozen > 0).then_some(frozen + 1);
-        // Acquire: pairs with the Release increment in `freeze`, through whatever joined or left since. Relaxed on failure:
-        // nothing follows from it.
+        // Acquire: pairs with the Release increment in `freeze`, through whatever joined or left since. Relaxed on
+        // failure: nothing follows from it.
         self.frozen.fetch_update(Ordering::Acquire, Ordering::Relaxed, join).is_ok()
     }
 
     /// Takes one [`Generation::freeze`] back; needs no lock.
     pub(super) fn thaw(&self) {
-        // Release: pairs with the Acquire load in `is_frozen`, so what the iteration read from the table is read before a
-        // later insert changes it.
+        // Release: pairs with the Acquire load in `is_frozen`, so what the iteration read from the table is read before
+        // a later insert changes it.
         self.frozen.fetch_sub(1, Ordering::Release);
     }
 

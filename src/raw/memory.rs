@@ -1,8 +1,8 @@
 //! Zeroed memory for tables.
 //!
-//! A large table from the heap would cost its size twice in one operation: the allocator clears memory that it uses again, and
-//! unmapping a large block touches all its pages. So on Unix large tables are mapped: fresh pages are zero without anybody
-//! clearing them at once, and they are given back a slice at a time.
+//! A large table from the heap would cost its size twice in one operation: the allocator clears memory that it uses
+//! again, and unmapping a large block touches all its pages. So on Unix large tables are mapped: fresh pages are zero
+//! without anybody clearing them at once, and they are given back a slice at a time.
 
 use std::alloc::{self, Layout};
 #[cfg(unix)]
@@ -73,7 +73,8 @@ impl Region {
         if self.mapped && self.bytes > slice() {
             let rest = ManuallyDrop::new(self);
             let bytes = (rest.bytes - 1) / slice() * slice();
-            // SAFETY: the tail of this region's own mapping, from a multiple of the page size on; only the rest is kept.
+            // SAFETY: the tail of this region's own mapping, from a multiple of the page size on; only the rest is
+            // kept.
             unsafe { unmap(rest.start.add(bytes), rest.bytes - bytes) };
             return Some(Region { start: rest.start, bytes, mapped: true });
         }

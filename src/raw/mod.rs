@@ -12,23 +12,26 @@
 //!
 //! # Invariants
 //!
-//! 1. A node that is not expunged is in the last table of the chain `read`, `read.next`, ... or in a bucket of the table before
-//!    that the copy has not reached. So a lookup that walks the chain finds it, in whichever order copy and lookup go.
-//! 2. A key has at most one node in the chain that is not expunged. A new node is made under the lock only, after a walk of the
-//!    chain found none, and nothing but the lock's holder expunges a node of the chain. (`clear` expunges the nodes of a
-//!    chain that it has unlinked.)
+//! 1. A node that is not expunged is in the last table of the chain `read`, `read.next`, ... or in a bucket of the
+//!    table before that the copy has not reached. So a lookup that walks the chain finds it, in whichever order copy
+//!    and lookup go.
+//! 2. A key has at most one node in the chain that is not expunged. A new node is made under the lock only, after a
+//!    walk of the chain found none, and nothing but the lock's holder expunges a node of the chain. (`clear` expunges
+//!    the nodes of a chain that it has unlinked.)
 //! 3. `next` is set once and never reset. A lookup that started at a table since replaced still reaches the last.
-//! 4. That a key has no node is decided at the last table; a node that is not expunged decides in whichever table it is found.
+//! 4. That a key has no node is decided at the last table; a node that is not expunged decides in whichever table it is
+//!    found.
 //! 5. Expunged is final. A writer that meets it starts again from `read`.
 //! 6. No user code runs between the first and the last change of a step made under the lock.
 //! 7. Destructors of the user's run with no lock held.
 //!
 //! # Why operations are linearizable per key
 //!
-//! A key's value changes by one compare-and-exchange on its node, or, for a new key, by the store of the tag word that makes the
-//! node visible; the writer lock's release follows that store before the insert returns. Those are the linearization
-//! points. A lookup linearizes at its load of the value. One that finds no node linearizes at its last load of a tag word or `next`
-//! before which the key's node, had there been one, would have been found: the node can have been added only after that. `clear` linearizes when `read` becomes null: an operation that started from the old
+//! A key's value changes by one compare-and-exchange on its node, or, for a new key, by the store of the tag word that
+//! makes the node visible; the writer lock's release follows that store before the insert returns. Those are the
+//! linearization points. A lookup linearizes at its load of the value. One that finds no node linearizes at its last
+//! load of a tag word or `next` before which the key's node, had there been one, would have been found: the node can
+//! have been added only after that. `clear` linearizes when `read` becomes null: an operation that started from the old
 //! chain began before that and takes effect before it, until `clear` has expunged the node it wants.
 
 #![allow(unsafe_code, reason = "third of the three layers in which unsafe code may stand")]
@@ -73,8 +76,8 @@ const MISSES_PER_HELP: usize = 512;
 /// Counting each by itself cost a tenth of a lookup that misses.
 const MISSES_PER_COUNT: usize = 16;
 
-/// A remove looks whether a compaction is due when its stripe's count of entries is a multiple of this. In a phase of removes that is
-/// every so many; where inserts and removes balance, the inserts look (`writer::INSERTS_PER_LOOK`).
+/// A remove looks whether a compaction is due when its stripe's count of entries is a multiple of this. In a phase of
+/// removes that is every so many; where inserts and removes balance, the inserts look (`writer::INSERTS_PER_LOOK`).
 const REMOVES_PER_LOOK: isize = 64;
 
 pub(crate) struct RawMap<K, V, S> {
@@ -87,8 +90,8 @@ pub(crate) struct RawMap<K, V, S> {
     slow: CachePadded<Slow<K, V>>,
 }
 
-// SAFETY: threads that share the map share keys and values by reference, and any of them may be the one to drop them. The map
-// itself is changed through atomics and the lock.
+// SAFETY: threads that share the map share keys and values by reference, and any of them may be the one to drop them.
+// The map itself is changed through atomics and the lock.
 unsafe impl<K: Send + Sync, V: Send + Sync, S: Send> Send for RawMap<K, V, S> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync> Sync for RawMap<K, V, S> {}
@@ -126,8 +129,8 @@ impl<K, V, S> RawMap<K, V, S> {
     fn read<'g>(&'g self, _guard: &'g Guard) -> Option<&'g Table<K, V>> {
         // Acquire: pairs with the Release store in `publish`, so the table's contents are seen.
         let read = self.read.load(Ordering::Acquire);
-        // SAFETY: null or a table that was published when this guard existed already; it is retired after it was unlinked,
-        // so not freed before the guard is gone.
+        // SAFETY: null or a table that was published when this guard existed already; it is retired after it was
+        // unlinked, so not freed before the guard is gone.
         unsafe { read.as_ref() }
     }
 
@@ -212,8 +215,8 @@ where
 {
     /// Looks a key up under what `pin` gives.
     ///
-    /// The key is hashed first: an instruction that pins waits for what comes before it to finish and holds up what comes
-    /// after it, so hashing is best done while the processor still finishes what the caller did.
+    /// The key is hashed first: an instruction that pins waits for what comes before it to finish and holds up what
+    /// comes after it, so hashing is best done while the processor still finishes what the caller did.
     #[inline]
     pub(crate) fn get<'m, Q, H>(&'m self, key: &Q, pin: impl FnOnce() -> H) -> Option<H::Held>
     where

@@ -11,11 +11,11 @@
 //!
 //! # The first value
 //!
-//! It lies in the node itself, so that a hit on a value that was never overwritten touches one line. Later values are boxed;
-//! `value` never returns to the inline one. Two parties finish with a node whose inline value was replaced: the retired
-//! [`Garbage::Inline`], which drops that value in place, and the retired [`Garbage::Node`], which drops the rest. They are
-//! retired by different threads and ripen in either order, so they meet in one atomic byte, and the second to arrive frees the
-//! memory. Values without drop glue need no first party and no byte.
+//! It lies in the node itself, so that a hit on a value that was never overwritten touches one line. Later values are
+//! boxed; `value` never returns to the inline one. Two parties finish with a node whose inline value was replaced: the
+//! retired [`Garbage::Inline`], which drops that value in place, and the retired [`Garbage::Node`], which drops the
+//! rest. They are retired by different threads and ripen in either order, so they meet in one atomic byte, and the
+//! second to arrive frees the memory. Values without drop glue need no first party and no byte.
 //!
 //! [`Garbage::Inline`]: super::garbage::Garbage::Inline
 //! [`Garbage::Node`]: super::garbage::Garbage::Node
@@ -90,24 +90,25 @@ impl<K, V> Node<K, V> {
 
     #[inline(always)]
     pub(super) fn value(&self) -> *mut V {
-        // Acquire: pairs with the Release half of the exchange that stored the pointer, or of the tag word that published
-        // the node, so the value behind it is seen whole.
+        // Acquire: pairs with the Release half of the exchange that stored the pointer, or of the tag word that
+        // published the node, so the value behind it is seen whole.
         self.value.load(Ordering::Acquire)
     }
 
     /// Exchanges the value pointer if it is still `current`.
     #[inline]
     pub(super) fn exchange(&self, current: *mut V, new: *mut V) -> Result<(), *mut V> {
-        // AcqRel on success: Release publishes the new value to the Acquire load in `value`; Acquire orders the drop of the
-        // old value, which the winner retires, after the stores that made it. Acquire on failure: the pointer found is
-        // followed like a loaded one.
+        // AcqRel on success: Release publishes the new value to the Acquire load in `value`; Acquire orders the drop of
+        // the old value, which the winner retires, after the stores that made it. Acquire on failure: the
+        // pointer found is followed like a loaded one.
         self.value.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire).map(drop)
     }
 
     /// Makes a live or removed node dead; returns the value pointer it had.
     pub(super) fn expunge(&self) -> *mut V {
-        // AcqRel: Release so that whoever finds the node dead also finds, through the map's lock or `read` pointer, what
-        // replaced it; Acquire because the value found is dropped later. Partner: the exchange in `exchange`.
+        // AcqRel: Release so that whoever finds the node dead also finds, through the map's lock or `read` pointer,
+        // what replaced it; Acquire because the value found is dropped later. Partner: the exchange in
+        // `exchange`.
         self.value.swap(expunged(), Ordering::AcqRel)
     }
 
@@ -130,8 +131,8 @@ impl<K, V> OwnedNode<K, V> {
         // SAFETY: the layout is not empty, since a node holds at least its value pointer.
         let raw = unsafe { alloc::alloc(layout) };
         let Some(node) = NonNull::new(raw.cast::<Node<K, V>>()) else { alloc::handle_alloc_error(layout) };
-        // SAFETY: the allocation is new, large enough and aligned for a node and the byte behind it. The inline pointer is
-        // taken from the allocation, not from a reference, and lives as long as it.
+        // SAFETY: the allocation is new, large enough and aligned for a node and the byte behind it. The inline pointer
+        // is taken from the allocation, not from a reference, and lives as long as it.
         unsafe {
             let inline = (&raw mut (*node.as_ptr()).inline).cast::<V>();
             node.write(Node { value: AtomicPtr::new(inline), key, inline: UnsafeCell::new(MaybeUninit::new(value)) });
@@ -146,8 +147,8 @@ impl<K, V> OwnedNode<K, V> {
     pub(super) fn into_parts(self) -> (K, V) {
         let node = self.0;
         mem::forget(self);
-        // SAFETY: the node was never published, so its value is the inline one and nobody else can reach it; both parts are
-        // moved out once and the memory is freed without dropping them.
+        // SAFETY: the node was never published, so its value is the inline one and nobody else can reach it; both parts
+        // are moved out once and the memory is freed without dropping them.
         unsafe {
             let key = ptr::read(&raw const (*node.0.as_ptr()).key);
             let value = ptr::read((&raw const (*node.0.as_ptr()).inline).cast::<V>());
@@ -217,8 +218,8 @@ impl<K, V> NodePtr<K, V> {
     /// The node must be allocated, and `V` must have drop glue.
     unsafe fn finished(&self) -> &AtomicU8 {
         let (_, byte) = Node::<K, V>::layout();
-        // SAFETY: with drop glue the allocation has the byte at this offset, initialised when the node was made; the pointer
-        // was made from the whole allocation, not from a reference to the node.
+        // SAFETY: with drop glue the allocation has the byte at this offset, initialised when the node was made; the
+        // pointer was made from the whole allocation, not from a reference to the node.
         unsafe { &*self.0.as_ptr().cast::<u8>().add(byte).cast::<AtomicU8>() }
     }
 
@@ -235,7 +236,8 @@ impl<K, V> NodePtr<K, V> {
     ///
     /// # Safety
     ///
-    /// The caller must be the one whose exchange took the inline value out of `value`, and the node must still be allocated.
+    /// The caller must be the one whose exchange took the inline value out of `value`, and the node must still be
+    /// allocated.
     pub(super) unsafe fn keep_inline(self) {
         if Node::<K, V>::HAS_BYTE {
             // Relaxed: the node reaches the thread that frees it through a lock or a bin, which orders this store.
@@ -251,8 +253,8 @@ impl<K, V> NodePtr<K, V> {
     /// The inline value must have been replaced, no reader may look at it any more, and this must be the only call.
     pub(super) unsafe fn free_inline(self) {
         let finish = OnDrop(|| {
-            // AcqRel: Release orders the drop of the value before the other party's deallocation, Acquire orders ours after
-            // its drop of key and value. Partner: the `fetch_or` in `free`.
+            // AcqRel: Release orders the drop of the value before the other party's deallocation, Acquire orders ours
+            // after its drop of key and value. Partner: the `fetch_or` in `free`.
             // SAFETY: the other party leaves the node allocated until it has seen this bit; only values with drop glue
             // are retired like this.
             let others = unsafe { self.finished() }.fetch_or(finished::INLINE, Ordering::AcqRel);
@@ -295,8 +297,9 @@ impl<K, V> NodePtr<K, V> {
             // SAFETY: allocated, and `V` has drop glue.
             unsafe { self.finished() }.load(Ordering::Relaxed) & finished::TOGETHER != 0
         };
-        // SAFETY: the key and the value that `value` points at are owned by the node alone now; an inline value that was
-        // replaced is dropped here only if it was left to us. A panic of one drop runs the others, then `finish`.
+        // SAFETY: the key and the value that `value` points at are owned by the node alone now; an inline value that
+        // was replaced is dropped here only if it was left to us. A panic of one drop runs the others, then
+        // `finish`.
         unsafe {
             let inline = (&raw mut (*raw).inline).cast::<V>();
             let _inline = OnDrop(|| {

@@ -1,12 +1,13 @@
 //! Operations on one key.
 //!
-//! All have one form: find the node, decide on the value found, exchange it if it is still the same, else start again. A key
-//! without a node gets one under the writer lock. Closures of the user's run outside of it, on a value that a guard protects,
-//! and may run again when another thread was faster.
+//! All have one form: find the node, decide on the value found, exchange it if it is still the same, else start again.
+//! A key without a node gets one under the writer lock. Closures of the user's run outside of it, on a value that a
+//! guard protects, and may run again when another thread was faster.
 //!
-//! Each operation that takes something of the user's by value is in two parts. The inner one consumes it and returns what it
-//! found; only then does the outer one tie that to the guard. When the destructor of a local panics after the return value
-//! has been made, the compiler leaks that value (rust-lang/rust#47949), and a leaked guard would stop reclamation for good.
+//! Each operation that takes something of the user's by value is in two parts. The inner one consumes it and returns
+//! what it found; only then does the outer one tie that to the guard. When the destructor of a local panics after the
+//! return value has been made, the compiler leaks that value (rust-lang/rust#47949), and a leaked guard would stop
+//! reclamation for good.
 
 use std::hash::{BuildHasher, Hash};
 use std::ptr::NonNull;
@@ -117,8 +118,8 @@ impl<K, V, S> RawMap<K, V, S> {
         } else {
             return self.shared().garbage.tend(guard);
         };
-        // SAFETY: the exchange that took the value out was this thread's, so it is retired once, and no one who pins from now
-        // on finds it.
+        // SAFETY: the exchange that took the value out was this thread's, so it is retired once, and no one who pins
+        // from now on finds it.
         unsafe { self.shared().garbage.retire(garbage, guard) };
     }
 }
@@ -184,7 +185,8 @@ where
     ) -> Hit<K, V> {
         let plan = writing.plan(guard);
         let node = writing.add(hash, node, guard);
-        // What was inserted is the inline value, whatever becomes of the entry by now; the guard, older than it, protects it.
+        // What was inserted is the inline value, whatever becomes of the entry by now; the guard, older than it,
+        // protects it.
         let hit = Hit::first(node);
         let unlinked = plan.and_then(|plan| writing.copy(plan));
         self.shared().counters.add_len(1);
@@ -333,8 +335,8 @@ where
     K: Hash,
     S: BuildHasher,
 {
-    /// Shows the value of `node` to `f` and does what it says, again if another thread was faster; `None` if the node turns
-    /// out to be dead.
+    /// Shows the value of `node` to `f` and does what it says, again if another thread was faster; `None` if the node
+    /// turns out to be dead.
     fn compute_on<T, F>(&self, node: NodeRef<'_, K, V>, f: &mut F, guard: &Guard) -> Option<Computed<Hit<K, V>, T>>
     where
         F: FnMut(Option<&V>) -> Operation<V, T>,

@@ -106,7 +106,8 @@ impl<K, V, S> Drop for RawMap<K, V, S> {
             drop(self.take_entries());
             return;
         }
-        // A snapshot goes on reading live values. The entries go to the graveyard that outlives every table it can hold.
+        // A snapshot goes on reading live values. The entries go to the graveyard that outlives every table it can
+        // hold.
         let writer = self.slow.lock.get_mut();
         let mut yard = Graveyard::new();
         writer.nodes().for_each(|node| yard.push(Garbage::Node(node.ptr())));
@@ -154,8 +155,8 @@ impl<K, V> Iterator for IntoEntries<K, V> {
                     continue;
                 };
                 self.slot += 1;
-                // SAFETY: each node of the map comes up once: buckets of read before the cursor are left out. The map was
-                // owned, and no snapshot shares it.
+                // SAFETY: each node of the map comes up once: buckets of read before the cursor are left out. The map
+                // was owned, and no snapshot shares it.
                 if let Some(entry) = unsafe { node.take() } {
                     return Some(entry);
                 }

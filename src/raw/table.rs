@@ -5,12 +5,13 @@
 //! tags     byte 0..6: one hash byte of the node in that slot, 0 if the slot is free; byte 7: overflow
 //! ```
 //!
-//! A lookup loads the tag word of the key's bucket, compares all seven tags at once, and follows the pointers that match. The
-//! overflow byte says that some key of this bucket (or of one before it) was put into a bucket behind it, so most misses end
-//! after one line. A slot that is filled stays so: a table only grows, keys leave when the live nodes are copied to the next.
+//! A lookup loads the tag word of the key's bucket, compares all seven tags at once, and follows the pointers that
+//! match. The overflow byte says that some key of this bucket (or of one before it) was put into a bucket behind it, so
+//! most misses end after one line. A slot that is filled stays so: a table only grows, keys leave when the live nodes
+//! are copied to the next.
 //!
-//! The number of buckets is a power of two and the low bits of the hash pick one, as in hashbrown, so hashers made for it do
-//! well here.
+//! The number of buckets is a power of two and the low bits of the hash pick one, as in hashbrown, so hashers made for
+//! it do well here.
 
 use std::mem;
 use std::ptr::{self, NonNull};
@@ -46,8 +47,8 @@ impl Tags {
 
     /// The byte by which a hash is known in its bucket: its top byte, which takes no part in picking the bucket.
     ///
-    /// Never 0, which means free, nor 1: a free slot next to a match would pass for a match of tag 1, since the subtraction in
-    /// [`Tags::matches`] borrows.
+    /// Never 0, which means free, nor 1: a free slot next to a match would pass for a match of tag 1, since the
+    /// subtraction in [`Tags::matches`] borrows.
     #[inline(always)]
     fn tag(hash: u64) -> u8 {
         ((hash >> 56) as u8).max(2)
@@ -69,7 +70,8 @@ impl Tags {
     }
 
     fn filled(self) -> SlotSet {
-        // A tag is at least 2, so adding 0x7f to its low seven bits carries into the high bit, which may be set already.
+        // A tag is at least 2, so adding 0x7f to its low seven bits carries into the high bit, which may be set
+        // already.
         let low = (self.0 & !Self::HIGH_BITS) + !Self::HIGH_BITS;
         SlotSet((low | self.0) & Self::SLOT_BITS)
     }
@@ -111,7 +113,8 @@ struct Bucket<K, V> {
 impl<K, V> Bucket<K, V> {
     #[inline(always)]
     fn tags(&self) -> Tags {
-        // Acquire: pairs with the Release store in `Table::put`: who sees a tag sees the pointer in its slot and the node.
+        // Acquire: pairs with the Release store in `Table::put`: who sees a tag sees the pointer in its slot and the
+        // node.
         Tags(self.tags.load(Ordering::Acquire))
     }
 
@@ -124,7 +127,8 @@ impl<K, V> Bucket<K, V> {
 
 /// A table of nodes.
 ///
-/// Readers come to a table with a guard or with an `Arc` of it; both keep it, its generation, and so all its nodes alive.
+/// Readers come to a table with a guard or with an `Arc` of it; both keep it, its generation, and so all its nodes
+/// alive.
 #[repr(align(64))]
 pub(super) struct Table<K, V> {
     /// The start of `memory`.
@@ -137,8 +141,8 @@ pub(super) struct Table<K, V> {
     generation: Arc<Generation<K, V>>,
 }
 
-// SAFETY: a table lets its nodes' keys and values be looked at from several threads, and its generation has them dropped on
-// any; the buckets are changed through atomics alone.
+// SAFETY: a table lets its nodes' keys and values be looked at from several threads, and its generation has them
+// dropped on any; the buckets are changed through atomics alone.
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for Table<K, V> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Table<K, V> {}
@@ -207,15 +211,15 @@ impl<K, V> Table<K, V> {
     pub(super) fn next<'g>(&'g self, _guard: &'g Guard) -> Option<&'g Table<K, V>> {
         // Acquire: pairs with the Release store in `link`, so the new table's buckets are seen zeroed.
         let next = self.next.load(Ordering::Acquire);
-        // SAFETY: a guard that protects this table was pinned before this one was unlinked from `read`, so before any table
-        // behind it was, and each is retired after that: the guard protects them too.
+        // SAFETY: a guard that protects this table was pinned before this one was unlinked from `read`, so before any
+        // table behind it was, and each is retired after that: the guard protects them too.
         unsafe { next.as_ref() }
     }
 
     /// Whether keys are, or were, added to a table behind this one.
     pub(super) fn is_amended(&self) -> bool {
-        // Acquire: pairs with the Release store in `link`: a table found amended is not taken for complete, one found not
-        // amended held every key of the map at this moment.
+        // Acquire: pairs with the Release store in `link`: a table found amended is not taken for complete, one found
+        // not amended held every key of the map at this moment.
         !self.next.load(Ordering::Acquire).is_null()
     }
 
@@ -253,8 +257,8 @@ impl<K, V> Table<K, V> {
     fn node_at<'t>(&'t self, bucket: &'t Bucket<K, V>, slot: usize) -> NodeRef<'t, K, V> {
         let raw = bucket.node(slot);
         debug_assert!(!raw.is_null());
-        // SAFETY: a slot with a tag holds a node, by the order of stores in `put`. It stays allocated while the table does,
-        // which holds the generation in whose graveyard, or a later one's, the node will lie.
+        // SAFETY: a slot with a tag holds a node, by the order of stores in `put`. It stays allocated while the table
+        // does, which holds the generation in whose graveyard, or a later one's, the node will lie.
         unsafe { NodePtr::from_raw(raw).unwrap_unchecked().by_ref() }
     }
 
@@ -273,8 +277,8 @@ impl<K, V> Table<K, V> {
                 return;
             }
             if !tags.overflows() {
-                // Release: keeps the word's stores a release sequence of one kind: pairs with the load in `Bucket::tags`,
-                // which must see the earlier pointers also when it sees this word.
+                // Release: keeps the word's stores a release sequence of one kind: pairs with the load in
+                // `Bucket::tags`, which must see the earlier pointers also when it sees this word.
                 bucket.tags.store(tags.0 | Tags::OVERFLOW, Ordering::Release);
             }
             index = (index + 1) & self.mask;

@@ -32,8 +32,8 @@ impl<K, V> Lease<K, V> {
 
 impl<K, V> Drop for Lease<K, V> {
     fn drop(&mut self) {
-        // Release: pairs with the Acquire load in `Shared::is_leased`, so all reads through the snapshot come before what the
-        // map's owner does when it finds itself alone.
+        // Release: pairs with the Acquire load in `Shared::is_leased`, so all reads through the snapshot come before
+        // what the map's owner does when it finds itself alone.
         leases(&self.0).fetch_sub(1, Ordering::Release);
     }
 }
@@ -168,7 +168,8 @@ where
             return None;
         }
         let frozen = Frozen::new(table, self.shared());
-        // Frozen by us from here on: if no table was started before, the key set is the map's, now and while it is frozen.
+        // Frozen by us from here on: if no table was started before, the key set is the map's, now and while it is
+        // frozen.
         (!frozen.table.is_amended()).then_some(frozen)
     }
 

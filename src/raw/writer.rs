@@ -8,17 +8,17 @@
 //!   +------------------------+------------------------- clear -------------------+
 //! ```
 //!
-//! In SETTLED new keys go straight into the read table, unless an iteration or a snapshot has frozen it. In AMENDED they go
-//! into dirty, and each operation that holds the lock copies a few more of read's nodes there. Copying a bucket leaves each
-//! of its nodes either expunged (it was a tombstone) or in dirty as well, so everything before the cursor is in dirty,
-//! expunged nodes excepted.
+//! In SETTLED new keys go straight into the read table, unless an iteration or a snapshot has frozen it. In AMENDED
+//! they go into dirty, and each operation that holds the lock copies a few more of read's nodes there. Copying a bucket
+//! leaves each of its nodes either expunged (it was a tombstone) or in dirty as well, so everything before the cursor
+//! is in dirty, expunged nodes excepted.
 //!
 //! # Why the copy ends before dirty is full
 //!
 //! Every insert into dirty uses one slot and copies a [`Plan`]: at least `PLAN_NODES - SLOTS + 1` nodes, or
-//! `PLAN_BUCKETS` buckets, or the rest. So the copy takes at most `nodes / (PLAN_NODES - SLOTS + 1) + buckets / PLAN_BUCKETS + 1`
-//! inserts, and dirty is made to hold these besides all nodes of read. It counts all nodes, tombstones too, since any may be
-//! revived before its turn: `len` would be too small a figure.
+//! `PLAN_BUCKETS` buckets, or the rest. So the copy takes at most `nodes / (PLAN_NODES - SLOTS + 1) + buckets /
+//! PLAN_BUCKETS + 1` inserts, and dirty is made to hold these besides all nodes of read. It counts all nodes,
+//! tombstones too, since any may be revived before its turn: `len` would be too small a figure.
 
 use std::hash::BuildHasher;
 use std::hash::Hash;
@@ -40,8 +40,8 @@ const PLAN_BUCKETS: usize = 32;
 
 /// Nodes per live entry above which a table is copied to get rid of its tombstones.
 ///
-/// Two would be too few: in steady churn of a fixed key set half of the keys are tombstones at any time, and copying would
-/// never end.
+/// Two would be too few: in steady churn of a fixed key set half of the keys are tombstones at any time, and copying
+/// would never end.
 const COMPACTION_FACTOR: usize = 3;
 
 /// New keys between looks at whether a compaction is due.
@@ -164,9 +164,9 @@ impl<K, V> Unlinked<K, V> {
     }
 
     pub(super) fn retire(self, shared: &Shared<K, V>, guard: &Guard) {
-        // SAFETY: `read` and `published` no longer lead to the table. Nor does a table before it that a thread could still come
-        // to: that was unlinked earlier, so whoever reaches this one through it was pinned before now. Being a value, it is
-        // retired once.
+        // SAFETY: `read` and `published` no longer lead to the table. Nor does a table before it that a thread could
+        // still come to: that was unlinked earlier, so whoever reaches this one through it was pinned before
+        // now. Being a value, it is retired once.
         unsafe { shared.garbage.retire_now(Garbage::Table(Some(ManuallyDrop::into_inner(self.0))), guard) };
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! # Protocol
 //!
-//! There is one global epoch, a number that grows step by step, and a record per thread with the epoch in which the thread is pinned, or
-//! [`UNPINNED`].
+//! There is one global epoch, a number that grows step by step, and a record per thread with the epoch in which the
+//! thread is pinned, or [`UNPINNED`].
 //!
 //! - *pin*: load the epoch; store it to the own record; **light barrier**; only then look at shared pointers.
 //! - *unpin*: store `UNPINNED`, Release.
@@ -12,46 +12,48 @@
 //!   `e`, exchange the epoch from `e` to `e + 1`.
 //! - a ticket is *due* when the epoch is at least `t + 3`.
 //!
-//! The barriers are a pair: heavy orders its thread against light in every other one as if both were SeqCst fences. With
-//! `membarrier` the heavy one makes every thread of the process execute a fence at some point during the call, so the light one
-//! need only keep the compiler from moving things. Where the kernel refuses, both are SeqCst fences: same code, same argument.
+//! The barriers are a pair: heavy orders its thread against light in every other one as if both were SeqCst fences.
+//! With `membarrier` the heavy one makes every thread of the process execute a fence at some point during the call, so
+//! the light one need only keep the compiler from moving things. Where the kernel refuses, both are SeqCst fences: same
+//! code, same argument.
 //!
 //! # Argument
 //!
-//! Let W make X unreachable, fence (call it Fw) and load the epoch `t`. Let Ak be the advance to `t + k`, with its heavy barrier
-//! Fk. Let T be pinned and hold a reference to X, so that a load of T's has read the link to X that W removed. To show: A3 cannot
-//! happen before T unpins.
+//! Let W make X unreachable, fence (call it Fw) and load the epoch `t`. Let Ak be the advance to `t + k`, with its
+//! heavy barrier Fk. Let T be pinned and hold a reference to X, so that a load of T's has read the link to X that W
+//! removed. To show: A3 cannot happen before T unpins.
 //!
-//! 1. *Fw precedes F2, and every later heavy barrier, in the order of SeqCst fences.* Before F2, A2 loaded the epoch `t + 1`. After
-//!    Fw, W loaded `t`, which is older. Had F2 come first, W would have had to see `t + 1` or newer.
-//! 2. *A3 sees T's record.* T's record was stored before T's part of F3, or after it. If after, T's loads of links come after
-//!    it too, so after Fw (by 1), and see what W did: T would not have found X.
-//! 3. *The record does not let A3 pass.* It would have to say `t + 2`, loaded (Acquire) from A2's exchange (Release), which comes
-//!    after F2. Then T's loads of links come after F2, so after Fw (by 1): T would not have found X.
+//! 1. *Fw precedes F2, and every later heavy barrier, in the order of SeqCst fences.* Before F2, A2 loaded the epoch `t
+//!    + 1`. After Fw, W loaded `t`, which is older. Had F2 come first, W would have had to see `t + 1` or newer.
+//! 2. *A3 sees T's record.* T's record was stored before T's part of F3, or after it. If after, T's loads of links come
+//!    after it too, so after Fw (by 1), and see what W did: T would not have found X.
+//! 3. *The record does not let A3 pass.* It would have to say `t + 2`, loaded (Acquire) from A2's exchange (Release),
+//!    which comes after F2. Then T's loads of links come after F2, so after Fw (by 1): T would not have found X.
 //!
-//! That is why a ticket waits for three steps and not two: with two, step 3 would need a fence in T between the load of the epoch
-//! and the loads of links, which is what this epoch exists to avoid.
+//! That is why a ticket waits for three steps and not two: with two, step 3 would need a fence in T between the load of
+//! the epoch and the loads of links, which is what this epoch exists to avoid.
 //!
-//! *What T read under its guard happens before the free.* T's store of `UNPINNED`, or of a later pin, is a Release that A3's
-//! look at the record (Acquire) reads; A3's exchange is a Release; who finds the ticket due has read it, or a later
-//! one in the same chain of exchanges, with Acquire.
+//! *What T read under its guard happens before the free.* T's store of `UNPINNED`, or of a later pin, is a Release that
+//! A3's look at the record (Acquire) reads; A3's exchange is a Release; who finds the ticket due has read it, or a
+//! later one in the same chain of exchanges, with Acquire.
 //!
-//! *References that T did not get through the link that W removed.* T may have made X itself, or have reached it through something that was
-//! unreachable before X was. Then T was pinned when W removed the link, or T's way to X began at a link that somebody
-//! removed before that, with a fence of their own: the same argument holds for that link. And the fence need not be W's: who seals a batch that
-//! others filled took it over from them, so their removals come before its fence.
+//! *References that T did not get through the link that W removed.* T may have made X itself, or have reached it
+//! through something that was unreachable before X was. Then T was pinned when W removed the link, or T's way to X
+//! began at a link that somebody removed before that, with a fence of their own: the same argument holds for that link.
+//! And the fence need not be W's: who seals a batch that others filled took it over from them, so their removals come
+//! before its fence.
 //!
-//! A thread that registers late adds its record before it pins. If A3 does not find the record, the thread added it after its
-//! part of F3, and step 2 holds as if it had been stored then.
+//! A thread that registers late adds its record before it pins. If A3 does not find the record, the thread added it
+//! after its part of F3, and step 2 holds as if it had been stored then.
 
 //!
 //! # Limits
 //!
 //! - A thread that stays pinned stops reclamation for the process, as with every epoch.
-//! - If the kernel refuses `membarrier` later on (a seccomp filter installed after the first pin), nothing is freed from then on but
-//!   by dropping maps.
-//! - The child of a `fork` has the records of all threads of its parent. One that was pinned at that moment stays so, and nothing is freed
-//!   but by dropping maps. Programs that `fork` without `exec` should do so before they use maps.
+//! - If the kernel refuses `membarrier` later on (a seccomp filter installed after the first pin), nothing is freed
+//!   from then on but by dropping maps.
+//! - The child of a `fork` has the records of all threads of its parent. One that was pinned at that moment stays so,
+//!   and nothing is freed but by dropping maps. Programs that `fork` without `exec` should do so before they use maps.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -75,8 +77,8 @@ const DUE_AFTER: usize = 3 * STEP;
 /// Microseconds after which the next request to move the epoch is granted.
 const INTERVAL: u64 = 500;
 
-/// Requests, for each stripe of threads, after which one is granted although it comes sooner. By stripe because an advance costs
-/// every core something.
+/// Requests, for each stripe of threads, after which one is granted although it comes sooner. By stripe because an
+/// advance costs every core something.
 const SKIPS_PER_STRIPE: usize = 4;
 
 /// The bit of [`Record::pins`] that says that the thread has given the record up while pinned: the last guard frees it.
@@ -91,7 +93,8 @@ static RECORDS: AtomicPtr<CachePadded<Record>> = AtomicPtr::new(ptr::null_mut())
 /// What one thread shows to the others.
 struct Record {
     epoch: AtomicUsize,
-    /// How many guards the thread has; touched by that thread alone. Of 64 bits, so that leaked guards cannot make it wrap.
+    /// How many guards the thread has; touched by that thread alone. Of 64 bits, so that leaked guards cannot make it
+    /// wrap.
     pins: Cell<u64>,
     /// Whether pinning needs a fence, because no `membarrier` will make up for it.
     fences: bool,
@@ -100,8 +103,8 @@ struct Record {
     next: *const CachePadded<Record>,
 }
 
-// SAFETY: `pins` is used only by the thread that has taken the record, handed on by `taken`; `fences` and `next` do not change
-// once the record is in the list; the rest is atomic.
+// SAFETY: `pins` is used only by the thread that has taken the record, handed on by `taken`; `fences` and `next` do not
+// change once the record is in the list; the rest is atomic.
 unsafe impl Sync for Record {}
 
 /// Keeps everything that was reachable while it exists from being freed.
@@ -173,8 +176,8 @@ impl Record {
 
     #[inline(always)]
     fn enter(&self, epoch: usize) {
-        // Release: pairs with the Acquire load of records in `advance`. A look that finds this pin and not the unpin before
-        // it is still ordered after what was read then.
+        // Release: pairs with the Acquire load of records in `advance`. A look that finds this pin and not the unpin
+        // before it is still ordered after what was read then.
         self.epoch.store(epoch, Ordering::Release);
         // The light barrier, partner of `heavy_barrier`: step 2 of the argument.
         if self.fences {
@@ -193,8 +196,8 @@ impl Record {
         let mut record = head.cast_const();
         // SAFETY: records are never freed.
         while let Some(free) = unsafe { record.as_ref() } {
-            // Acquire: pairs with the Release store in `release`, so `pins` is seen as that left it. Relaxed on failure: the
-            // record is left alone.
+            // Acquire: pairs with the Release store in `release`, so `pins` is seen as that left it. Relaxed on
+            // failure: the record is left alone.
             if free.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 return free;
             }
@@ -208,8 +211,8 @@ impl Record {
             next: head,
         })));
         loop {
-            // Release on success: publishes the record to the Acquire loads of `RECORDS`. Relaxed on failure: the head is
-            // not followed here.
+            // Release on success: publishes the record to the Acquire loads of `RECORDS`. Relaxed on failure: the head
+            // is not followed here.
             match RECORDS.compare_exchange(head, new, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return new,
                 Err(found) => {
@@ -261,7 +264,8 @@ impl Drop for Guard {
         let pins = self.record.pins.get() - 1;
         self.record.pins.set(pins);
         if pins & !GIVEN_UP == 0 {
-            // Release: pairs with the Acquire load of records in `advance`: what was read under the guard comes before it.
+            // Release: pairs with the Acquire load of records in `advance`: what was read under the guard comes before
+            // it.
             self.record.epoch.store(UNPINNED, Ordering::Release);
             if pins == GIVEN_UP {
                 self.record.release_given_up();
@@ -291,15 +295,16 @@ impl Ticket {
     }
 
     pub(super) fn is_due(&self) -> bool {
-        // Acquire: pairs with the Release half of the exchange in `advance`, and through its chain with every unpin it saw.
+        // Acquire: pairs with the Release half of the exchange in `advance`, and through its chain with every unpin it
+        // saw.
         EPOCH.load(Ordering::Acquire).wrapping_sub(self.0) >= DUE_AFTER
     }
 }
 
 /// Tries to move the epoch, unless that was tried a short while ago.
 ///
-/// An advance interrupts every running thread, for a microsecond or, in a virtual machine, ten. So it is not worth one for each
-/// batch when batches come fast. When they come slowly it is: what waits should not wait for long.
+/// An advance interrupts every running thread, for a microsecond or, in a virtual machine, ten. So it is not worth one
+/// for each batch when batches come fast. When they come slowly it is: what waits should not wait for long.
 #[cold]
 pub(super) fn advance_sometimes(guard: &Guard) {
     static START: OnceLock<Instant> = OnceLock::new();
@@ -319,7 +324,8 @@ pub(super) fn advance_sometimes(guard: &Guard) {
 /// Tries to move the epoch by one step.
 #[cold]
 pub(super) fn advance(_guard: &Guard) {
-    // Acquire: pairs with the Release half of the exchange below, made by an earlier advance: the chain that `is_due` follows.
+    // Acquire: pairs with the Release half of the exchange below, made by an earlier advance: the chain that `is_due`
+    // follows.
     let epoch = EPOCH.load(Ordering::Acquire);
     if !heavy_barrier() {
         return;

@@ -10,8 +10,8 @@ use crate::sync::{Arc, AtomicBool, Cell, OnceLock, Ordering};
 /// Keeps everything that was reachable while it exists from being freed.
 pub(crate) struct Guard(crossbeam_epoch::Guard);
 
-/// The collector of this crate alone: a guard that other users of crossbeam-epoch hold for long delays nothing here, and
-/// collecting here runs none of their destructors.
+/// The collector of this crate alone: a guard that other users of crossbeam-epoch hold for long delays nothing here,
+/// and collecting here runs none of their destructors.
 fn collector() -> &'static Collector {
     static COLLECTOR: OnceLock<Collector> = OnceLock::new();
     COLLECTOR.get_or_init(Collector::new)
@@ -54,8 +54,8 @@ fn pin_first() -> Guard {
         participant.0.pin()
     });
     Guard(guard.unwrap_or_else(|_| {
-        // A destructor of another thread-local uses a map after this one's is gone. It gets a registration that stays, so that
-        // guards nest in one another as they do elsewhere.
+        // A destructor of another thread-local uses a map after this one's is gone. It gets a registration that stays,
+        // so that guards nest in one another as they do elsewhere.
         let handle: &'static LocalHandle = Box::leak(Box::new(collector().register()));
         HANDLE.set(handle);
         handle.pin()
@@ -90,13 +90,13 @@ impl fmt::Debug for Guard {
 pub(super) struct Ticket(Arc<AtomicBool>);
 
 impl Ticket {
-    /// What is deferred through the epoch is one store to the ticket. So a collection, which crossbeam-epoch runs in bursts
-    /// and on whoever happens to pin, executes a few stores and never a destructor of the user's.
+    /// What is deferred through the epoch is one store to the ticket. So a collection, which crossbeam-epoch runs in
+    /// bursts and on whoever happens to pin, executes a few stores and never a destructor of the user's.
     pub(super) fn issue(guard: &Guard) -> Ticket {
         let due = Arc::new(AtomicBool::new(false));
         let ticket = Ticket(Arc::clone(&due));
-        // Release: pairs with the Acquire load in `is_due`. The epoch has ordered every read made under the older guards
-        // before this function runs; the pair carries that on to the thread that frees.
+        // Release: pairs with the Acquire load in `is_due`. The epoch has ordered every read made under the older
+        // guards before this function runs; the pair carries that on to the thread that frees.
         guard.0.defer(move || due.store(true, Ordering::Release));
         // Hand the deferred store over at once: it must not wait for this thread to fill a bag.
         advance(guard);

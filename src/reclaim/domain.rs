@@ -2,20 +2,20 @@
 //!
 //! # Garbage belongs to the map
 //!
-//! Each map has a domain of its own, which owns what is retired until it is dropped. The epoch is asked only *when*: a full
-//! batch of garbage is sealed with a [`Ticket`]. Two things follow.
+//! Each map has a domain of its own, which owns what is retired until it is dropped. The epoch is asked only *when*: a
+//! full batch of garbage is sealed with a [`Ticket`]. Two things follow.
 //!
 //! - A domain is dropped when its map and all snapshots of it are gone. No reference into the map can exist then, so it
-//!   drops its garbage on the spot, ticket or not; nothing of the user's outlives the map, and keys and values need not be
-//!   `'static`.
+//!   drops its garbage on the spot, ticket or not; nothing of the user's outlives the map, and keys and values need not
+//!   be `'static`.
 //! - Destructors are paced: an operation that retires something drops at most [`FREE_BURST`] retired things in return.
 //!
 //! # Bins
 //!
-//! Garbage lies in a few bins, one to a stripe of threads. A thread checks a bin *out* (swaps a null pointer in), works on
-//! it alone and puts it back. Nobody waits for a bin: who finds none starts a new one, and who finds the place taken when
-//! putting back merges the two. So destructors of the user's may use the map. What they retire is not freed by them in turn, which
-//! could nest without end, but by a later operation.
+//! Garbage lies in a few bins, one to a stripe of threads. A thread checks a bin *out* (swaps a null pointer in), works
+//! on it alone and puts it back. Nobody waits for a bin: who finds none starts a new one, and who finds the place taken
+//! when putting back merges the two. So destructors of the user's may use the map. What they retire is not freed by
+//! them in turn, which could nest without end, but by a later operation.
 
 use std::array;
 use std::collections::BTreeMap;
@@ -369,8 +369,8 @@ impl<G: Retired> Domain<G> {
 
     #[cold]
     fn tend_owed(&self, guard: &Guard) {
-        // SeqCst: cleared before the bins are looked at, so that the hint of garbage that arrives after that is not. Partner:
-        // the store in `owe`, which follows the garbage.
+        // SeqCst: cleared before the bins are looked at, so that the hint of garbage that arrives after that is not.
+        // Partner: the store in `owe`, which follows the garbage.
         self.owed.swap(false, Ordering::SeqCst);
         let mut rest = false;
         self.work(guard, |bin| {
@@ -462,9 +462,9 @@ impl<G: Retired> Domain<G> {
 
     /// Drops everything that no guard of another thread protects.
     ///
-    /// A guard that this thread holds protects too. Bounded: gives up after some rounds without a step forward, and after some
-    /// more however many steps there were, since other threads may retire as fast as this one frees. Does nothing when called by a
-    /// destructor that a map runs.
+    /// A guard that this thread holds protects too. Bounded: gives up after some rounds without a step forward, and
+    /// after some more however many steps there were, since other threads may retire as fast as this one frees.
+    /// Does nothing when called by a destructor that a map runs.
     pub(crate) fn flush(&self) {
         let Some(_freeing) = Freeing::begin() else { return };
         // Now, in case a destructor panics; `tend` finds out when nothing is owed after all.

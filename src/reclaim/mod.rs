@@ -7,17 +7,17 @@
 //!   moment is left.
 //! - [`Domain::flush`] drops what can be dropped now.
 //!
-//! Behind this door stand a [`domain`], which owns the garbage of one map and paces its freeing, and an epoch, which tells it
-//! when. There are two epochs:
+//! Behind this door stand a [`domain`], which owns the garbage of one map and paces its freeing, and an epoch, which
+//! tells it when. There are two epochs:
 //!
-//! - `asymmetric`, for Linux: pinning is two plain stores to the thread's own line, and whoever wants the epoch to move pays
-//!   for a barrier in all threads;
-//! - `crossbeam`, for everything else, and wherever the build sets `--cfg readmostly_crossbeam`: crossbeam-epoch, with a locked
-//!   instruction per pin.
+//! - `asymmetric`, for Linux: pinning is two plain stores to the thread's own line, and whoever wants the epoch to move
+//!   pays for a barrier in all threads;
+//! - `crossbeam`, for everything else, and wherever the build sets `--cfg readmostly_crossbeam`: crossbeam-epoch, with
+//!   a locked instruction per pin.
 //!
-//! An epoch offers `pin` and `Guard::repin`; [`Ticket::issue`], which marks a moment; [`Ticket::is_due`], which says whether every
-//! guard of that moment is gone; `advance`, which tries to bring that about, and `advance_sometimes`, which does so at a
-//! rate that other threads hardly notice.
+//! An epoch offers `pin` and `Guard::repin`; [`Ticket::issue`], which marks a moment; [`Ticket::is_due`], which says
+//! whether every guard of that moment is gone; `advance`, which tries to bring that about, and `advance_sometimes`,
+//! which does so at a rate that other threads hardly notice.
 
 #![allow(unsafe_code, reason = "second of the three layers in which unsafe code may stand")]
 

@@ -125,8 +125,8 @@ fn keys_come_back_while_others_copy<S: TestHasher>() {
     assert_eq!(map.len(), KEYS as usize * 2);
 }
 
-/// Each thread has keys of its own, and for these sees exactly what it would see without the others, who make tables grow,
-/// be copied, promoted and compacted meanwhile.
+/// Each thread has keys of its own, and for these sees exactly what it would see without the others, who make tables
+/// grow, be copied, promoted and compacted meanwhile.
 fn threads_follow_models_of_their_own<S: TestHasher>() {
     const KEYS: u32 = 24;
     const PASSING: u32 = 60;
