@@ -51,9 +51,6 @@ const SEALS_PER_VISIT: usize = 32;
 /// Rounds of [`Domain::flush`] without a step forward, after which it gives up: some other thread stays pinned.
 const FLUSH_ROUNDS: usize = 512;
 
-/// Rounds of [`Domain::flush`] after which it gives up although it makes progress.
-const FLUSH_ROUNDS_AT_MOST: usize = 16 * FLUSH_ROUNDS;
-
 /// Things to be dropped that no reader can reach any more, kept in pieces so that adding one never moves the others.
 pub(crate) struct Graveyard<G> {
     chunks: Vec<Vec<G>>,
@@ -92,6 +89,9 @@ impl<G> Graveyard<G> {
         self.len == 0
     }
 }
+
+/// How many batches have been sealed, by all threads: orders those of different bins when these are merged.
+static SEALED: AtomicU64 = AtomicU64::new(0);
 
 struct Batch<G> {
     ticket: Ticket,
@@ -147,9 +147,6 @@ impl<G> Bin<G> {
     }
 
     fn seal(&mut self, guard: &Guard) {
-        /// Orders batches of different bins when these are merged.
-        static SEALED: AtomicU64 = AtomicU64::new(0);
-
         if self.open.is_empty() {
             return;
         }
@@ -460,32 +457,34 @@ impl<G: Retired> Domain<G> {
         }
     }
 
-    /// Drops everything that no guard of another thread protects.
+    /// Drops everything retired before the call that no guard of another thread protects.
     ///
-    /// A guard that this thread holds protects too. Bounded: gives up after some rounds without a step forward, and
-    /// after some more however many steps there were, since other threads may retire as fast as this one frees.
-    /// Does nothing when called by a destructor that a map runs.
+    /// A guard that this thread holds protects too. Bounded: what others retire meanwhile is not waited for, and it gives
+    /// up after some rounds without a step forward. Does nothing when called by a destructor that a map runs.
     pub(crate) fn flush(&self) {
         let Some(_freeing) = Freeing::begin() else { return };
         // Now, in case a destructor panics; `tend` finds out when nothing is owed after all.
         self.owe();
         let mut bin = self.place().check_out();
-        let mut idle_rounds = 0;
-        for _ in 0..FLUSH_ROUNDS_AT_MOST {
+        let mut until = None;
+        let (mut done_rounds, mut idle_rounds) = (0, 0);
+        // Two rounds without an old batch: dropping a table can bury the nodes of its generation, which are found in the
+        // round after.
+        while done_rounds < 2 && idle_rounds < FLUSH_ROUNDS {
             {
                 let guard = pin();
                 bin.seal(&guard);
                 self.places.iter().for_each(|place| Self::collect(place, &mut bin, &guard));
                 advance(&guard);
             }
+            // Relaxed: every batch of before the call has been sealed by now, here or by a thread that handed it over.
+            let until = *until.get_or_insert_with(|| SEALED.load(Ordering::Relaxed));
             let before = bin.len;
             while let Some(item) = bin.pop_ripe() {
                 drop(item);
             }
-            // Dropping a table can bury the nodes of its generation, so emptiness shows only in the round after.
-            if before == 0 || idle_rounds == FLUSH_ROUNDS {
-                return;
-            }
+            let old_batches = bin.sealed.first_key_value().is_some_and(|(&order, _)| order < until);
+            done_rounds = if old_batches { 0 } else { done_rounds + 1 };
             if bin.len < before {
                 idle_rounds = 0;
             } else {
@@ -518,7 +517,8 @@ struct Freeing(());
 
 impl Freeing {
     fn begin() -> Option<Self> {
-        (!FREEING.replace(true)).then_some(Freeing(()))
+        // Not `then_some`: that would make, and drop, a `Freeing` when there is one already.
+        (!FREEING.replace(true)).then(|| Freeing(()))
     }
 }
 
