@@ -113,6 +113,12 @@ impl Tally {
     pub(crate) fn created(&self) -> u64 {
         self.0.created.load(SeqCst)
     }
+
+    /// Whether what was made has been dropped but for a small part. To be waited for: guards of tests that run at the
+    /// same time may hold back anything for a moment.
+    pub(crate) fn is_mostly_dropped(&self) -> bool {
+        self.live() < self.created() as i64 / 4
+    }
 }
 
 /// A key or value that tells its [`Tally`] when it is made and when it is dropped. Compares and hashes as its id, by
