@@ -383,10 +383,7 @@ where
     /// assert!(map.get_or_try_insert_with("a", || "x".parse::<u32>()).is_err());
     /// assert_eq!(*map.get_or_try_insert_with("a", || "1".parse::<u32>()).unwrap(), 1);
     /// ```
-    pub fn get_or_try_insert_with<F, E>(&self, key: K, f: F) -> Result<Ref<'_, K, V>, E>
-    where
-        F: FnOnce() -> Result<V, E>,
-    {
+    pub fn get_or_try_insert_with<E>(&self, key: K, f: impl FnOnce() -> Result<V, E>) -> Result<Ref<'_, K, V>, E> {
         match self.raw.try_insert_with(key, f, pin())? {
             Ok(new) => Ok(Ref::new(new)),
             Err(Occupied { current, key, unused }) => {
@@ -431,13 +428,10 @@ where
     ///
     /// let map = SyncMap::new();
     /// let count = |n: Option<&u32>| Operation::<u32, ()>::Insert(n.map_or(1, |n| n + 1));
-    /// assert!(matches!(map.compute("a", count), Compute::Inserted(n) if *n == 1));
+    /// assert!(matches!(map.compute::<()>("a", count), Compute::Inserted(n) if *n == 1));
     /// assert!(matches!(map.compute("a", count), Compute::Updated { new, .. } if *new == 2));
     /// ```
-    pub fn compute<F, T>(&self, key: K, mut f: F) -> Compute<'_, K, V, T>
-    where
-        F: FnMut(Option<&V>) -> Operation<V, T>,
-    {
+    pub fn compute<T>(&self, key: K, mut f: impl FnMut(Option<&V>) -> Operation<V, T>) -> Compute<'_, K, V, T> {
         let end = self.raw.compute(key, &mut f, pin());
         drop(f);
         match end {

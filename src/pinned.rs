@@ -225,10 +225,7 @@ where
     /// let map = readmostly::SyncMap::new();
     /// assert_eq!(map.pin().get_or_try_insert_with("a", || "1".parse::<u32>()), Ok(&1));
     /// ```
-    pub fn get_or_try_insert_with<F, E>(&self, key: K, f: F) -> Result<&V, E>
-    where
-        F: FnOnce() -> Result<V, E>,
-    {
+    pub fn get_or_try_insert_with<E>(&self, key: K, f: impl FnOnce() -> Result<V, E>) -> Result<&V, E> {
         match self.map.raw().try_insert_with(key, f, &self.guard)? {
             Ok((_, value)) | Err(Occupied { current: (_, value), .. }) => Ok(value),
         }
@@ -262,10 +259,7 @@ where
     /// let end = pinned.compute("a", |n| Operation::<u32, ()>::Insert(n.map_or(1, |n| n + 1)));
     /// assert!(matches!(end, pinned::Compute::Inserted(1)));
     /// ```
-    pub fn compute<F, T>(&self, key: K, mut f: F) -> Compute<'_, V, T>
-    where
-        F: FnMut(Option<&V>) -> Operation<V, T>,
-    {
+    pub fn compute<T>(&self, key: K, mut f: impl FnMut(Option<&V>) -> Operation<V, T>) -> Compute<'_, V, T> {
         match self.map.raw().compute(key, &mut f, &self.guard) {
             Computed::Inserted((_, new)) => Compute::Inserted(new),
             Computed::Updated { old: (_, old), new: (_, new) } => Compute::Updated { old, new },

@@ -15,6 +15,8 @@ use crate::raw::Frozen;
 /// It borrows nothing and may outlive the map. What it costs to keep one: the memory of its table and of the keys
 /// removed meanwhile, which its drop hands back, and the next insert of a new key starts a copy to another table.
 ///
+/// Entries removed by `clear` while a snapshot exists keep their values until it is dropped.
+///
 /// ```
 /// use readmostly::SyncMap;
 ///
