@@ -78,6 +78,8 @@ pub use raw::Operation;
 pub use set::{IntoMembers, PinnedSet, SyncSet};
 pub use snapshot::Snapshot;
 pub use stats::Stats;
+#[cfg(readmostly_faults)]
+pub use sync::faults;
 
 #[cfg(doctest)]
 mod compile_fail;

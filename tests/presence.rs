@@ -1,5 +1,5 @@
-//! A key that is present throughout is found by every lookup, whatever happens to the tables meanwhile; and what a lookup
-//! finds never goes back in time.
+//! A key that is present throughout is found by every lookup, whatever happens to the tables meanwhile; and what a
+//! lookup finds never goes back in time.
 
 #[macro_use]
 mod common;
@@ -16,8 +16,8 @@ type Map<S> = SyncMap<u64, u64, S>;
 /// How long each test keeps the tables changing.
 const DURATION: Duration = Duration::from_millis(700);
 
-/// Looks the keys `0..present` up on two threads, in several ways, while `disturb` is called over and over on two others.
-/// Values are only ever raised, so a reader must never see one fall.
+/// Looks the keys `0..present` up on two threads, in several ways, while `disturb` is called over and over on two
+/// others. Values are only ever raised, so a reader must never see one fall.
 fn lookups_while<S: TestHasher>(present: u64, disturb: impl Fn(&Map<S>, &mut Random, u64) + Sync) -> Map<S> {
     let map = Map::with_hasher(S::default());
     (0..present).for_each(|key| drop(map.insert(key, 0)));

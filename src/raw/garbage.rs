@@ -12,7 +12,7 @@ use std::mem;
 use std::ptr::NonNull;
 
 use crate::reclaim::{Domain, Graveyard, Retired};
-use crate::sync::{Arc, AtomicUsize, Lock, OnceLock, Ordering, Weak};
+use crate::sync::{Arc, AtomicUsize, Lock, OnceLock, Ordering, Weak, fault};
 
 use super::counters::Counters;
 use super::memory::Region;
@@ -105,6 +105,9 @@ impl<K, V> Generation<K, V> {
 
     /// Makes `next` live as long as this generation. Called once, under the writer lock.
     pub(super) fn link(&self, next: &Arc<Self>) {
+        if fault!(ShortChain) {
+            return;
+        }
         let linked = self.next.set(Arc::clone(next));
         debug_assert!(linked.is_ok(), "a generation has one successor");
     }
@@ -139,7 +142,7 @@ impl<K, V> Generation<K, V> {
 
     pub(super) fn is_frozen(&self) -> bool {
         // Acquire: pairs with the Release decrement in `thaw`.
-        self.frozen.load(Ordering::Acquire) > 0
+        self.frozen.load(Ordering::Acquire) > 0 && !fault!(NeverFrozen)
     }
 }
 

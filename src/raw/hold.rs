@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use crate::reclaim::Guard;
+use crate::sync::fault;
 
 use super::node::NodeRef;
 
@@ -81,7 +82,10 @@ impl<'m, K: 'm, V: 'm> Hold<'m, K, V> for Guard {
     }
 
     #[inline(always)]
-    unsafe fn hold(self, hit: Hit<K, V>) -> Self::Held {
+    unsafe fn hold(mut self, hit: Hit<K, V>) -> Self::Held {
+        if fault!(UnpinEarly) {
+            self.repin();
+        }
         Held { hit, _guard: self, _map: PhantomData }
     }
 

@@ -59,7 +59,7 @@ use std::ptr;
 use equivalent::Equivalent;
 
 use crate::reclaim::{Guard, pin};
-use crate::sync::{Arc, ArcSwapOption, AtomicPtr, CachePadded, OnceLock, Ordering, thread_tick};
+use crate::sync::{Arc, ArcSwapOption, AtomicPtr, CachePadded, OnceLock, Ordering, fault, thread_tick};
 
 use garbage::Shared;
 use node::{NodeRef, is_expunged, is_live};
@@ -233,7 +233,7 @@ where
                     let value = node.value();
                     if is_live(value) {
                         Some((node, value))
-                    } else if is_expunged(value) {
+                    } else if is_expunged(value) && !fault!(StaleRead) {
                         self.get_amended(read, hash, key, guard)
                     } else {
                         None
@@ -271,7 +271,7 @@ where
                 if is_live(value) {
                     return Some((node, value));
                 }
-                if !is_expunged(value) {
+                if !is_expunged(value) || fault!(StaleRead) {
                     return None;
                 }
             }

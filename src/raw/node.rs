@@ -26,7 +26,7 @@ use std::mem::{self, MaybeUninit};
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
-use crate::sync::{AtomicPtr, AtomicU8, Ordering, UnsafeCell};
+use crate::sync::{AtomicPtr, AtomicU8, Ordering, UnsafeCell, fault};
 
 /// The value pointer of a removed entry that may be revived.
 pub(super) const fn tombstone<V>() -> *mut V {
@@ -98,6 +98,17 @@ impl<K, V> Node<K, V> {
     /// Exchanges the value pointer if it is still `current`.
     #[inline]
     pub(super) fn exchange(&self, current: *mut V, new: *mut V) -> Result<(), *mut V> {
+        #[cfg(readmostly_faults)]
+        if fault!(SplitExchange) {
+            let found = self.value();
+            if found != current {
+                return Err(found);
+            }
+            crate::sync::pause();
+            // Release: publishes the new value; the mistake is the other half.
+            self.value.store(new, Ordering::Release);
+            return Ok(());
+        }
         // AcqRel on success: Release publishes the new value to the Acquire load in `value`; Acquire orders the drop of
         // the old value, which the winner retires, after the stores that made it. Acquire on failure: the
         // pointer found is followed like a loaded one.
@@ -281,7 +292,7 @@ impl<K, V> NodePtr<K, V> {
         let value = node.value.load(Ordering::Relaxed);
         let inline_now = node.is_inline(value);
         let finish = OnDrop(|| {
-            let waits_for_inline = Node::<K, V>::HAS_BYTE && !inline_now && {
+            let waits_for_inline = Node::<K, V>::HAS_BYTE && !inline_now && !fault!(NodeAlone) && {
                 // AcqRel: as in `free_inline`, its partner.
                 // SAFETY: allocated, and `V` has drop glue.
                 let others = unsafe { self.finished() }.fetch_or(finished::NODE, Ordering::AcqRel);

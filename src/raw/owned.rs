@@ -4,11 +4,11 @@ use crate::reclaim::{Graveyard, pin};
 
 use super::RawMap;
 use super::garbage::{Garbage, Generation};
-use super::node::{NodeRef, is_live};
+use super::node::{NodeRef, is_live, tombstone};
 use super::table::Table;
 use super::writer::{Unlinked, Writer};
 
-use crate::sync::Arc;
+use crate::sync::{Arc, fault};
 
 impl<K, V> Writer<K, V> {
     /// The nodes of the map, each once: those that the copy has not reached, and all that are in dirty.
@@ -44,7 +44,7 @@ impl<K, V, S> RawMap<K, V, S> {
         let mut yard = Graveyard::new();
         let mut removed = 0;
         for node in writer.nodes() {
-            let value = node.expunge();
+            let value = if fault!(ClearLightly) { tombstone() } else { node.expunge() };
             if is_live(value) {
                 removed += 1;
                 if node.holds_inline(value) {

@@ -19,7 +19,7 @@ use std::ptr::{self, NonNull};
 use equivalent::Equivalent;
 
 use crate::reclaim::Guard;
-use crate::sync::{Arc, AtomicPtr, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicPtr, AtomicU64, Ordering, fault};
 
 use super::garbage::Generation;
 use super::memory::Region;
@@ -270,6 +270,10 @@ impl<K, V> Table<K, V> {
             // Relaxed: tag words are stored under the writer lock alone, which this thread holds.
             let tags = Tags(bucket.tags.load(Ordering::Relaxed));
             if let Some(slot) = tags.free_slot() {
+                if fault!(PublishFirst) {
+                    // Release: a mistake does not get better for it.
+                    bucket.tags.store(tags.with(slot, Tags::tag(hash)).0, Ordering::Release);
+                }
                 // Relaxed: published by the tag word.
                 bucket.slots[slot].store(node.as_raw(), Ordering::Relaxed);
                 // Release: pairs with the Acquire load in `Bucket::tags`; publishes pointer and node.

@@ -25,7 +25,7 @@ use std::hash::Hash;
 use std::mem::ManuallyDrop;
 
 use crate::reclaim::{Graveyard, Guard};
-use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Lock, Locked, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Lock, Locked, Ordering, fault};
 
 use super::RawMap;
 use super::garbage::{Garbage, Generation, Shared};
@@ -274,6 +274,10 @@ impl<K, V, S> Writing<'_, K, V, S> {
         let node = node.publish();
         let writer = &mut *self.writer;
         match (&mut writer.dirty, &mut writer.read) {
+            (Some(_), Some(read)) if fault!(InsertIntoRead) && read.used < read.table.buckets() * SLOTS => {
+                read.table.put(hash, node);
+                read.used += 1;
+            }
             (Some(dirty), _) => dirty.filled.put(hash, node),
             (None, Some(read)) => read.put(hash, node),
             (None, None) => unreachable!("`start` comes before `add`"),
@@ -291,6 +295,9 @@ impl<K, V, S> Writing<'_, K, V, S> {
         let mut slots = 0;
         for (node, hash) in plan.nodes.into_iter().flatten() {
             slots += 1;
+            if fault!(SkipExpunge) && !is_live(node.value()) {
+                continue;
+            }
             // Only a tombstone can be expunged: the exchange fails if the entry has come alive again.
             if !is_live(node.value()) && node.exchange(tombstone(), expunged()).is_ok() {
                 dirty.graveyard.push(Garbage::Node(node.ptr()));
@@ -300,7 +307,7 @@ impl<K, V, S> Writing<'_, K, V, S> {
         }
         dirty.cursor = plan.until;
         dirty.uncopied -= slots;
-        let complete = dirty.cursor >= buckets;
+        let complete = dirty.cursor >= buckets || fault!(PromoteEarly);
         let meters = &self.map.slow.meters;
         add(&meters.copied_slots, slots as u64);
         // Relaxed: a figure.

@@ -26,7 +26,9 @@ use std::ptr;
 use std::thread;
 
 use super::epoch::{Guard, Ticket, advance, advance_sometimes, pin};
-use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, CachePadded, Cell, Ordering, stripes, thread_index};
+use crate::sync::{
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, CachePadded, Cell, Ordering, fault, stripes, thread_index,
+};
 
 /// Retired things in a batch: one ticket, and one request to move the epoch, is paid for this many.
 const BATCH: usize = 256;
@@ -175,7 +177,8 @@ impl<G> Bin<G> {
                     None => drop(self.graves.pop()),
                 }
             } else {
-                let oldest = self.sealed.first_entry().filter(|oldest| oldest.get().ticket.is_due())?;
+                let oldest =
+                    self.sealed.first_entry().filter(|oldest| oldest.get().ticket.is_due() || fault!(FreeAtOnce))?;
                 self.ripe = oldest.remove().items;
             }
         }
@@ -459,8 +462,8 @@ impl<G: Retired> Domain<G> {
 
     /// Drops everything retired before the call that no guard of another thread protects.
     ///
-    /// A guard that this thread holds protects too. Bounded: what others retire meanwhile is not waited for, and it gives
-    /// up after some rounds without a step forward. Does nothing when called by a destructor that a map runs.
+    /// A guard that this thread holds protects too. Bounded: what others retire meanwhile is not waited for, and it
+    /// gives up after some rounds without a step forward. Does nothing when called by a destructor that a map runs.
     pub(crate) fn flush(&self) {
         let Some(_freeing) = Freeing::begin() else { return };
         // Now, in case a destructor panics; `tend` finds out when nothing is owed after all.
@@ -468,8 +471,8 @@ impl<G: Retired> Domain<G> {
         let mut bin = self.place().check_out();
         let mut until = None;
         let (mut done_rounds, mut idle_rounds) = (0, 0);
-        // Two rounds without an old batch: dropping a table can bury the nodes of its generation, which are found in the
-        // round after.
+        // Two rounds without an old batch: dropping a table can bury the nodes of its generation, which are found in
+        // the round after.
         while done_rounds < 2 && idle_rounds < FLUSH_ROUNDS {
             {
                 let guard = pin();

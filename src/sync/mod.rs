@@ -5,6 +5,24 @@
 
 #![allow(unsafe_code, reason = "first of the three layers in which unsafe code may stand")]
 
+#[cfg(readmostly_faults)]
+pub mod faults;
+
+/// Whether a mistake is planted; false, at compile time, in every build but those that test the tests.
+#[cfg(readmostly_faults)]
+macro_rules! fault {
+    ($name:ident) => {
+        $crate::sync::faults::is_planted($crate::sync::faults::Fault::$name)
+    };
+}
+#[cfg(not(readmostly_faults))]
+macro_rules! fault {
+    ($name:ident) => {
+        false
+    };
+}
+pub(crate) use fault;
+
 pub(crate) use std::cell::{Cell, UnsafeCell};
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 #[cfg(all(target_os = "linux", not(readmostly_crossbeam)))]
@@ -17,6 +35,12 @@ pub(crate) use crossbeam_utils::CachePadded;
 use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
+
+/// Lets other threads run, so that what a planted mistake leaves open stays open for long.
+#[cfg(readmostly_faults)]
+pub(crate) fn pause() {
+    thread::yield_now();
+}
 
 /// A mutex that a panic does not poison.
 ///

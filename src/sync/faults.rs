@@ -1,0 +1,64 @@
+//! Mistakes that a test build plants on purpose: a check that does not find them is no evidence.
+//!
+//! Exists only under `--cfg readmostly_faults`. Elsewhere `fault!(..)` is the literal `false`.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// A mistake in the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fault {
+    /// A bucket's tag is stored before the pointer in its slot.
+    PublishFirst = 1,
+    /// The guard of a lookup lets go before its result is used.
+    UnpinEarly,
+    /// The copier leaves a tombstone behind without expunging it.
+    SkipExpunge,
+    /// Dirty becomes read when one step of the copy has been made.
+    PromoteEarly,
+    /// What is retired is freed at the next opportunity, whoever reads it.
+    FreeAtOnce,
+    /// The value of a node is compared and then stored, in two steps.
+    SplitExchange,
+    /// A new key goes into the table that is being copied, behind the copier's back.
+    InsertIntoRead,
+    /// A lookup takes an expunged node for the absence of its key.
+    StaleRead,
+    /// `clear` leaves the nodes of the tables it took out as they are.
+    ClearLightly,
+    /// An iteration or snapshot does not stop inserts into its table.
+    NeverFrozen,
+    /// A node is deallocated without regard to its first value, which may still be read.
+    NodeAlone,
+    /// A generation does not keep its successor alive.
+    ShortChain,
+    /// An epoch's ticket is due one step too soon.
+    DueEarly,
+}
+
+static PLANTED: AtomicU8 = AtomicU8::new(0);
+
+/// Plants a mistake, in all maps of the process, until what it returns is dropped.
+#[must_use]
+pub fn plant(fault: Fault) -> Planted {
+    // SeqCst: what is planted before threads start is seen by them; there is no partner to name.
+    let before = PLANTED.swap(fault as u8, Ordering::SeqCst);
+    assert_eq!(before, 0, "one mistake at a time");
+    Planted(())
+}
+
+/// A mistake that is planted as long as this exists.
+#[derive(Debug)]
+pub struct Planted(());
+
+impl Drop for Planted {
+    fn drop(&mut self) {
+        // SeqCst: as in `plant`.
+        PLANTED.store(0, Ordering::SeqCst);
+    }
+}
+
+pub(crate) fn is_planted(fault: Fault) -> bool {
+    // Relaxed: set before the threads of a test start and taken back after they ended.
+    PLANTED.load(Ordering::Relaxed) == fault as u8
+}
