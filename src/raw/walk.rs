@@ -192,11 +192,13 @@ where
     /// As [`RawMap::settled`], with the table kept alive beyond the guard.
     fn hold_settled(&self, guard: &Guard) -> Option<Arc<Table<K, V>>> {
         self.settled(guard)?;
-        let published = self.published.load_full()?;
-        if !published.is_amended() {
+        if let Some(published) = self.published.load_full()
+            && !published.is_amended()
+        {
             return Some(published);
         }
-        // Another thread has promoted a table and not published it yet, or a copy has begun since.
+        // Another thread is about to publish a table, or to take one back, or a copy has begun since. None published is
+        // not yet an empty map: `clear` takes it back before lookups stop finding entries.
         loop {
             let writing = self.write();
             if !writing.is_amended() {
