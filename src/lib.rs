@@ -55,6 +55,15 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(all(readmostly_loom, not(feature = "loom")))]
+compile_error!("`--cfg readmostly_loom` needs the feature `loom`: models are run from `loom-tests`");
+#[cfg(all(readmostly_shuttle, not(feature = "shuttle")))]
+compile_error!("`--cfg readmostly_shuttle` needs the feature `shuttle`: models are run from `loom-tests`");
+#[cfg(all(readmostly_contract, not(any(readmostly_loom, readmostly_shuttle))))]
+compile_error!(
+    "`--cfg readmostly_contract` is for models, under `--cfg readmostly_loom` or `--cfg readmostly_shuttle`"
+);
+
 mod guard;
 mod hasher;
 mod impls;
@@ -80,6 +89,8 @@ pub use snapshot::Snapshot;
 pub use stats::Stats;
 #[cfg(readmostly_faults)]
 pub use sync::faults;
+#[cfg(readmostly_loom)]
+pub use {reclaim::exposed as epoch, sync::interrupts};
 
 #[cfg(doctest)]
 mod compile_fail;

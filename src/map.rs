@@ -12,6 +12,7 @@ use crate::raw::{Computed, Occupied, Operation, RawMap};
 use crate::reclaim::pin;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
+use crate::sync::const_fn;
 
 /// A concurrent hash map for data that is read far more often than it is written.
 ///
@@ -65,17 +66,19 @@ pub struct SyncMap<K, V, S = DefaultHashBuilder> {
 }
 
 impl<K, V> SyncMap<K, V> {
-    /// An empty map, which has allocated nothing.
-    ///
-    /// ```
-    /// use readmostly::SyncMap;
-    ///
-    /// static SETTINGS: SyncMap<&str, String> = SyncMap::new();
-    /// assert!(SETTINGS.is_empty());
-    /// ```
-    #[must_use]
-    pub const fn new() -> Self {
-        Self::with_hasher(DefaultHashBuilder::new())
+    const_fn! {
+        /// An empty map, which has allocated nothing.
+        ///
+        /// ```
+        /// use readmostly::SyncMap;
+        ///
+        /// static SETTINGS: SyncMap<&str, String> = SyncMap::new();
+        /// assert!(SETTINGS.is_empty());
+        /// ```
+        #[must_use]
+        pub const fn new() -> Self {
+            Self::with_hasher(DefaultHashBuilder::new())
+        }
     }
 
     /// An empty map that takes `capacity` entries before it grows.
@@ -95,20 +98,22 @@ impl<K, V> SyncMap<K, V> {
 }
 
 impl<K, V, S> SyncMap<K, V, S> {
-    /// An empty map that uses the given hasher.
-    ///
-    /// The low bits of a hash pick the place of a key and the top byte tells keys of one place apart, as in `std`'s
-    /// map.
-    ///
-    /// ```
-    /// use std::hash::RandomState;
-    ///
-    /// let map = readmostly::SyncMap::with_hasher(RandomState::new());
-    /// map.insert("chosen by an adversary", 1);
-    /// ```
-    #[must_use]
-    pub const fn with_hasher(hash_builder: S) -> Self {
-        SyncMap { raw: RawMap::new(hash_builder) }
+    const_fn! {
+        /// An empty map that uses the given hasher.
+        ///
+        /// The low bits of a hash pick the place of a key and the top byte tells keys of one place apart, as in `std`'s
+        /// map.
+        ///
+        /// ```
+        /// use std::hash::RandomState;
+        ///
+        /// let map = readmostly::SyncMap::with_hasher(RandomState::new());
+        /// map.insert("chosen by an adversary", 1);
+        /// ```
+        #[must_use]
+        pub const fn with_hasher(hash_builder: S) -> Self {
+            SyncMap { raw: RawMap::new(hash_builder) }
+        }
     }
 
     /// An empty map that takes `capacity` entries before it grows and uses the given hasher.

@@ -13,6 +13,7 @@ use crate::map::SyncMap;
 use crate::pinned::{Keys, Pinned};
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
+use crate::sync::const_fn;
 
 /// A concurrent hash set for members that are looked up far more often than they change: a [`SyncMap`] without values.
 ///
@@ -31,15 +32,17 @@ pub struct SyncSet<T, S = DefaultHashBuilder> {
 }
 
 impl<T> SyncSet<T> {
-    /// An empty set, which has allocated nothing.
-    ///
-    /// ```
-    /// static SET: readmostly::SyncSet<u32> = readmostly::SyncSet::new();
-    /// assert!(SET.is_empty());
-    /// ```
-    #[must_use]
-    pub const fn new() -> Self {
-        SyncSet { map: SyncMap::new() }
+    const_fn! {
+        /// An empty set, which has allocated nothing.
+        ///
+        /// ```
+        /// static SET: readmostly::SyncSet<u32> = readmostly::SyncSet::new();
+        /// assert!(SET.is_empty());
+        /// ```
+        #[must_use]
+        pub const fn new() -> Self {
+            SyncSet { map: SyncMap::new() }
+        }
     }
 
     /// An empty set that takes `capacity` members before it grows. See [`SyncMap::with_capacity`].
@@ -54,15 +57,17 @@ impl<T> SyncSet<T> {
 }
 
 impl<T, S> SyncSet<T, S> {
-    /// An empty set that uses the given hasher. See [`SyncMap::with_hasher`].
-    ///
-    /// ```
-    /// let set = readmostly::SyncSet::with_hasher(std::hash::RandomState::new());
-    /// set.insert(1);
-    /// ```
-    #[must_use]
-    pub const fn with_hasher(hash_builder: S) -> Self {
-        SyncSet { map: SyncMap::with_hasher(hash_builder) }
+    const_fn! {
+        /// An empty set that uses the given hasher. See [`SyncMap::with_hasher`].
+        ///
+        /// ```
+        /// let set = readmostly::SyncSet::with_hasher(std::hash::RandomState::new());
+        /// set.insert(1);
+        /// ```
+        #[must_use]
+        pub const fn with_hasher(hash_builder: S) -> Self {
+            SyncSet { map: SyncMap::with_hasher(hash_builder) }
+        }
     }
 
     /// An empty set that takes `capacity` members before it grows and uses the given hasher.

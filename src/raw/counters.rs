@@ -1,6 +1,7 @@
 //! Counts that many threads change: one padded stripe to a few threads, summed up by whoever asks.
 
-use crate::sync::{AtomicIsize, AtomicUsize, CachePadded, Ordering, stripes, thread_index};
+use crate::sync::figure::{AtomicIsize, AtomicUsize};
+use crate::sync::{CachePadded, Ordering, stripes, thread_index};
 
 struct Stripe {
     /// Entries added less entries removed by this stripe's threads; one stripe alone may be negative.

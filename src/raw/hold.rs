@@ -84,7 +84,8 @@ impl<'m, K: 'm, V: 'm> Hold<'m, K, V> for Guard {
     #[inline(always)]
     unsafe fn hold(mut self, hit: Hit<K, V>) -> Self::Held {
         if fault!(UnpinEarly) {
-            self.repin();
+            drop(self);
+            self = crate::reclaim::pin();
         }
         Held { hit, _guard: self, _map: PhantomData }
     }

@@ -30,6 +30,8 @@ pub(super) struct Region {
     bytes: usize,
     #[cfg(unix)]
     mapped: bool,
+    #[cfg(any(readmostly_loom, readmostly_shuttle))]
+    end: fn(NonNull<u8>, usize),
 }
 
 // SAFETY: plain memory, used through the table that owns it.
@@ -43,7 +45,13 @@ impl Region {
         let layout = Self::layout(bytes);
         #[cfg(unix)]
         if bytes >= MAPPED_FROM {
-            return Region { start: map(layout), bytes, mapped: true };
+            return Region {
+                start: map(layout),
+                bytes,
+                mapped: true,
+                #[cfg(any(readmostly_loom, readmostly_shuttle))]
+                end: |_, _| (),
+            };
         }
         // SAFETY: the size is not 0.
         let start = unsafe { alloc::alloc_zeroed(layout) };
@@ -53,7 +61,16 @@ impl Region {
             bytes,
             #[cfg(unix)]
             mapped: false,
+            #[cfg(any(readmostly_loom, readmostly_shuttle))]
+            end: |_, _| (),
         }
+    }
+
+    /// Has `end` told a model checker what ended when the region is freed.
+    #[cfg(any(readmostly_loom, readmostly_shuttle))]
+    pub(super) fn ended_by(mut self, end: fn(NonNull<u8>, usize)) -> Self {
+        self.end = end;
+        self
     }
 
     fn layout(bytes: usize) -> Layout {
@@ -76,7 +93,13 @@ impl Region {
             // SAFETY: the tail of this region's own mapping, from a multiple of the page size on; only the rest is
             // kept.
             unsafe { unmap(rest.start.add(bytes), rest.bytes - bytes) };
-            return Some(Region { start: rest.start, bytes, mapped: true });
+            return Some(Region {
+                start: rest.start,
+                bytes,
+                mapped: true,
+                #[cfg(any(readmostly_loom, readmostly_shuttle))]
+                end: rest.end,
+            });
         }
         drop(self);
         None
@@ -85,6 +108,8 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        #[cfg(any(readmostly_loom, readmostly_shuttle))]
+        (self.end)(self.start, self.bytes);
         #[cfg(unix)]
         if self.mapped {
             // SAFETY: what is left of this region's own mapping.

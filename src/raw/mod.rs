@@ -59,7 +59,9 @@ use std::ptr;
 use equivalent::Equivalent;
 
 use crate::reclaim::{Guard, pin};
-use crate::sync::{Arc, ArcSwapOption, AtomicPtr, CachePadded, OnceLock, Ordering, fault, thread_tick};
+use crate::sync::{
+    Arc, ArcSwapOption, AtomicPtr, CachePadded, OnceLock, Ordering, const_fn, fault, scaled, thread_tick,
+};
 
 use garbage::Shared;
 use node::{NodeRef, is_expunged, is_live};
@@ -69,16 +71,16 @@ use writer::{Slow, mostly_tombstones};
 /// Misses of the read table by one thread's stripe after which it helps with the copy.
 ///
 /// A miss costs a reader one more cache line, a step of help about a microsecond, under the lock if that is free.
-const MISSES_PER_HELP: usize = 512;
+const MISSES_PER_HELP: usize = scaled(512, 1);
 
 /// Misses that a thread counts at once, for the map that the last of them was of.
 ///
 /// Counting each by itself cost a tenth of a lookup that misses.
-const MISSES_PER_COUNT: usize = 16;
+const MISSES_PER_COUNT: usize = scaled(16, 1);
 
 /// A remove looks whether a compaction is due when its stripe's count of entries is a multiple of this. In a phase of
 /// removes that is every so many; where inserts and removes balance, the inserts look (`writer::INSERTS_PER_LOOK`).
-const REMOVES_PER_LOOK: isize = 64;
+const REMOVES_PER_LOOK: isize = scaled(64, 1) as isize;
 
 pub(crate) struct RawMap<K, V, S> {
     /// The first table of the chain, or null while the map has none.
@@ -97,13 +99,15 @@ unsafe impl<K: Send + Sync, V: Send + Sync, S: Send> Send for RawMap<K, V, S> {}
 unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync> Sync for RawMap<K, V, S> {}
 
 impl<K, V, S> RawMap<K, V, S> {
-    pub(crate) const fn new(hash_builder: S) -> Self {
-        RawMap {
-            read: AtomicPtr::new(ptr::null_mut()),
-            hash_builder,
-            shared: OnceLock::new(),
-            published: ArcSwapOption::const_empty(),
-            slow: CachePadded::new(Slow::new()),
+    const_fn! {
+        pub(crate) const fn new(hash_builder: S) -> Self {
+            RawMap {
+                read: AtomicPtr::new(ptr::null_mut()),
+                hash_builder,
+                shared: OnceLock::new(),
+                published: ArcSwapOption::const_empty(),
+                slow: CachePadded::new(Slow::new()),
+            }
         }
     }
 

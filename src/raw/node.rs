@@ -26,7 +26,7 @@ use std::mem::{self, MaybeUninit};
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
-use crate::sync::{AtomicPtr, AtomicU8, Ordering, UnsafeCell, fault};
+use crate::sync::{AtomicPtr, AtomicU8, Ordering, UnsafeCell, ends, fault};
 
 /// The value pointer of a removed entry that may be revived.
 pub(super) const fn tombstone<V>() -> *mut V {
@@ -228,10 +228,18 @@ impl<K, V> NodePtr<K, V> {
     ///
     /// The node must be allocated, and `V` must have drop glue.
     unsafe fn finished(&self) -> &AtomicU8 {
+        // SAFETY: with drop glue the allocation has the byte, initialised when the node was made.
+        unsafe { &*self.finished_ptr() }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`NodePtr::finished`].
+    unsafe fn finished_ptr(&self) -> *mut AtomicU8 {
         let (_, byte) = Node::<K, V>::layout();
-        // SAFETY: with drop glue the allocation has the byte at this offset, initialised when the node was made; the
-        // pointer was made from the whole allocation, not from a reference to the node.
-        unsafe { &*self.0.as_ptr().cast::<u8>().add(byte).cast::<AtomicU8>() }
+        // SAFETY: with drop glue the byte lies at this offset; the pointer was made from the whole allocation, not from
+        // a reference to the node.
+        unsafe { self.0.as_ptr().cast::<u8>().add(byte).cast::<AtomicU8>() }
     }
 
     /// # Safety
@@ -239,8 +247,14 @@ impl<K, V> NodePtr<K, V> {
     /// Nothing may use the node afterwards; key and values must have been dropped or moved out.
     unsafe fn deallocate(self) {
         let (layout, _) = Node::<K, V>::layout();
-        // SAFETY: allocated with this layout in `OwnedNode::new`.
-        unsafe { alloc::dealloc(self.0.as_ptr().cast(), layout) }
+        // SAFETY: the caller's word; allocated with this layout in `OwnedNode::new`.
+        unsafe {
+            ends(&raw mut (*self.0.as_ptr()).value);
+            if Node::<K, V>::HAS_BYTE {
+                ends(self.finished_ptr());
+            }
+            alloc::dealloc(self.0.as_ptr().cast(), layout);
+        }
     }
 
     /// Leaves the inline value, just replaced, to be dropped with the node.

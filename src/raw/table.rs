@@ -19,7 +19,9 @@ use std::ptr::{self, NonNull};
 use equivalent::Equivalent;
 
 use crate::reclaim::Guard;
-use crate::sync::{Arc, AtomicPtr, AtomicU64, Ordering, fault};
+#[cfg(any(readmostly_loom, readmostly_shuttle))]
+use crate::sync::ends;
+use crate::sync::{Arc, AtomicPtr, AtomicU64, Ordering, fault, scaled};
 
 use super::garbage::Generation;
 use super::memory::Region;
@@ -29,10 +31,10 @@ use super::node::{Node, NodePtr, NodeRef, capacity_overflow};
 pub(super) const SLOTS: usize = 7;
 
 /// Of the 28 slots of four buckets this many may be filled: three quarters.
-const LOAD_PER_4_BUCKETS: usize = 21;
+const LOAD_PER_4_BUCKETS: usize = scaled(21, 8);
 
 /// The fewest buckets a table has.
-const MIN_BUCKETS: usize = 2;
+const MIN_BUCKETS: usize = scaled(2, 1);
 
 /// The tag word of a bucket.
 #[derive(Clone, Copy)]
@@ -169,6 +171,8 @@ impl<K, V> Table<K, V> {
         let Some(bytes) = buckets.checked_mul(mem::size_of::<Bucket<K, V>>()) else { capacity_overflow() };
         // All zero is an empty bucket: no tag, no overflow, null pointers.
         let memory = Region::zeroed(bytes);
+        #[cfg(any(readmostly_loom, readmostly_shuttle))]
+        let memory = models::with_buckets::<K, V>(memory, buckets);
         Arc::new(Table {
             buckets: memory.start().cast(),
             mask: buckets - 1,
@@ -293,5 +297,31 @@ impl<K, V> Table<K, V> {
     pub(super) fn nodes_in(&self, index: usize) -> impl Iterator<Item = NodeRef<'_, K, V>> {
         let bucket = self.bucket(index & self.mask);
         bucket.tags().filled().map(|slot| self.node_at(bucket, slot))
+    }
+}
+
+/// Atomics of model checkers are not made of zeroes, and want to be told when they end.
+#[cfg(any(readmostly_loom, readmostly_shuttle))]
+mod models {
+    use super::*;
+
+    pub(super) fn with_buckets<K, V>(memory: Region, buckets: usize) -> Region {
+        let start = memory.start().cast::<Bucket<K, V>>();
+        for index in 0..buckets {
+            let bucket =
+                Bucket { tags: AtomicU64::new(0), slots: [(); SLOTS].map(|()| AtomicPtr::new(ptr::null_mut())) };
+            // SAFETY: the memory has room for `buckets` buckets and nobody knows it yet.
+            unsafe { start.add(index).write(bucket) };
+        }
+        memory.ended_by(|memory, bytes| {
+            for index in 0..bytes / mem::size_of::<Bucket<K, V>>() {
+                // SAFETY: written above, and nobody uses the memory any more.
+                unsafe {
+                    let bucket = memory.cast::<Bucket<K, V>>().add(index).as_mut();
+                    ends(&raw mut bucket.tags);
+                    bucket.slots.iter_mut().for_each(|slot| ends(slot));
+                }
+            }
+        })
     }
 }

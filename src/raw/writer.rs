@@ -25,7 +25,8 @@ use std::hash::Hash;
 use std::mem::ManuallyDrop;
 
 use crate::reclaim::{Graveyard, Guard};
-use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Lock, Locked, Ordering, fault};
+use crate::sync::figure::{AtomicBool, AtomicU64, AtomicUsize};
+use crate::sync::{Arc, Lock, Locked, Ordering, const_fn, fault, scaled};
 
 use super::RawMap;
 use super::garbage::{Garbage, Generation, Shared};
@@ -33,10 +34,10 @@ use super::node::{NodePtr, NodeRef, OwnedNode, expunged, is_live, tombstone};
 use super::table::{SLOTS, Table, buckets_for};
 
 /// The most nodes that one operation copies.
-pub(super) const PLAN_NODES: usize = 2 * SLOTS;
+pub(super) const PLAN_NODES: usize = scaled(2, 1) * SLOTS;
 
 /// The most buckets that one operation looks through for nodes to copy.
-const PLAN_BUCKETS: usize = 32;
+const PLAN_BUCKETS: usize = scaled(32, 1);
 
 /// Nodes per live entry above which a table is copied to get rid of its tombstones.
 ///
@@ -45,10 +46,10 @@ const PLAN_BUCKETS: usize = 32;
 const COMPACTION_FACTOR: usize = 3;
 
 /// New keys between looks at whether a compaction is due.
-const INSERTS_PER_LOOK: usize = 64;
+const INSERTS_PER_LOOK: usize = scaled(64, 4);
 
 /// Nodes that are not worth a compaction, however many of them are tombstones.
-const COMPACTION_MIN: usize = 64;
+const COMPACTION_MIN: usize = scaled(64, 1);
 
 /// The writer lock and what it guards.
 pub(super) struct Slow<K, V> {
@@ -57,8 +58,10 @@ pub(super) struct Slow<K, V> {
 }
 
 impl<K, V> Slow<K, V> {
-    pub(super) const fn new() -> Self {
-        Slow { lock: Lock::new(Writer { read: None, dirty: None }), meters: Meters::new() }
+    const_fn! {
+        pub(super) const fn new() -> Self {
+            Slow { lock: Lock::new(Writer { read: None, dirty: None }), meters: Meters::new() }
+        }
     }
 }
 

@@ -58,12 +58,19 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr;
-use std::time::Instant;
 
 use crate::sync::{
-    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, CachePadded, Cell, OnceLock, Ordering, compiler_fence, fault, fence,
-    stripes,
+    AtomicBool, AtomicPtr, AtomicUsize, CachePadded, Cell, LocalCell, Ordering, compiler_fence, fault, fence, global,
+    leak, local, local_with_drop,
 };
+
+#[cfg(not(any(readmostly_loom, readmostly_shuttle)))]
+mod system;
+#[cfg(any(readmostly_loom, readmostly_shuttle))]
+#[path = "asymmetric/model.rs"]
+mod system;
+
+use system::{has_membarrier, is_worth_a_barrier, membarrier};
 
 /// What a record says while its thread is not pinned. No epoch has this number.
 const UNPINNED: usize = 0;
@@ -74,21 +81,18 @@ const STEP: usize = 2;
 /// What the epoch must have moved on by until a ticket is due: three steps.
 const DUE_AFTER: usize = 3 * STEP;
 
-/// Microseconds after which the next request to move the epoch is granted.
-const INTERVAL: u64 = 500;
-
-/// Requests, for each stripe of threads, after which one is granted although it comes sooner. By stripe because an
-/// advance costs every core something.
-const SKIPS_PER_STRIPE: usize = 4;
-
 /// The bit of [`Record::pins`] that says that the thread has given the record up while pinned: the last guard frees it.
 const GIVEN_UP: u64 = 1 << 63;
 
-/// The epoch. On a line of its own: it is read at every pin, and written at most once per batch of garbage.
-static EPOCH: CachePadded<AtomicUsize> = CachePadded::new(AtomicUsize::new(1));
+global! {
+    /// The epoch. On a line of its own: it is read at every pin, and written at most once per batch of garbage.
+    static EPOCH: CachePadded<AtomicUsize> = CachePadded::new(AtomicUsize::new(1));
+}
 
-/// All records there ever were; a thread that ends leaves its record to another.
-static RECORDS: AtomicPtr<CachePadded<Record>> = AtomicPtr::new(ptr::null_mut());
+global! {
+    /// All records there ever were; a thread that ends leaves its record to another.
+    static RECORDS: AtomicPtr<CachePadded<Record>> = AtomicPtr::new(ptr::null_mut());
+}
 
 /// What one thread shows to the others.
 struct Record {
@@ -119,7 +123,8 @@ struct Participant(&'static Record);
 
 impl Drop for Participant {
     fn drop(&mut self) {
-        RECORD.set(None);
+        // Fails where thread-locals go in any order, and then nothing pins after this.
+        let _ = RECORD.try_with(|record| record.set(None));
         let pins = self.0.pins.get();
         if pins == 0 {
             self.0.release();
@@ -129,16 +134,19 @@ impl Drop for Participant {
     }
 }
 
-thread_local! {
+local! {
     /// The record in `PARTICIPANT`, if that is initialised and not gone. Without a destructor and so without a check.
-    static RECORD: Cell<Option<&'static Record>> = const { Cell::new(None) };
+    static RECORD: LocalCell<Option<&'static Record>> = LocalCell::new(None);
+}
+
+local_with_drop! {
     static PARTICIPANT: Participant = Participant(Record::take());
 }
 
 /// Pins the current thread.
 #[inline]
 pub(crate) fn pin() -> Guard {
-    match RECORD.get() {
+    match RECORD.with(LocalCell::get) {
         Some(record) => record.pin(),
         None => pin_first(),
     }
@@ -148,7 +156,7 @@ pub(crate) fn pin() -> Guard {
 #[cold]
 fn pin_first() -> Guard {
     let own = PARTICIPANT.try_with(|participant| {
-        RECORD.set(Some(participant.0));
+        RECORD.with(|record| record.set(Some(participant.0)));
         participant.0
     });
     own.map_or_else(
@@ -203,7 +211,7 @@ impl Record {
             }
             record = free.next;
         }
-        let new = Box::leak(Box::new(CachePadded::new(Record {
+        let new = leak(Box::new(CachePadded::new(Record {
             epoch: AtomicUsize::new(UNPINNED),
             pins: Cell::new(0),
             fences: !has_membarrier(),
@@ -308,16 +316,7 @@ impl Ticket {
 /// for each batch when batches come fast. When they come slowly it is: what waits should not wait for long.
 #[cold]
 pub(super) fn advance_sometimes(guard: &Guard) {
-    static START: OnceLock<Instant> = OnceLock::new();
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    static SKIPPED: AtomicUsize = AtomicUsize::new(0);
-
-    let now = u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX);
-    // Relaxed, all four: they decide how often to try, and nothing else follows from them.
-    let many = SKIPPED.fetch_add(1, Ordering::Relaxed) >= SKIPS_PER_STRIPE * stripes();
-    if many || now.saturating_sub(LAST.load(Ordering::Relaxed)) >= INTERVAL {
-        SKIPPED.store(0, Ordering::Relaxed);
-        LAST.store(now, Ordering::Relaxed);
+    if is_worth_a_barrier() {
         advance(guard);
     }
 }
@@ -351,19 +350,5 @@ pub(super) fn advance(_guard: &Guard) {
 fn heavy_barrier() -> bool {
     // SeqCst: F of the argument, in this thread; partner of `Fw` in `issue` and of the fence in `enter`.
     fence(Ordering::SeqCst);
-    !has_membarrier() || membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
-}
-
-/// Whether the kernel has agreed to run barriers in all threads for us. Asked once, before the first pin.
-fn has_membarrier() -> bool {
-    static AGREED: OnceLock<bool> = OnceLock::new();
-    *AGREED.get_or_init(|| {
-        membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
-            && membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
-    })
-}
-
-fn membarrier(command: libc::c_int) -> bool {
-    // SAFETY: the call touches no memory of the process; a kernel without it answers with an error.
-    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+    !has_membarrier() || membarrier()
 }

@@ -5,7 +5,7 @@ use std::ptr;
 
 use crossbeam_epoch::{Collector, LocalHandle};
 
-use crate::sync::{Arc, AtomicBool, Cell, OnceLock, Ordering};
+use crate::sync::{Arc, AtomicBool, LocalCell, OnceLock, Ordering, global, leak, local, local_with_drop};
 
 /// Keeps everything that was reachable while it exists from being freed.
 pub(crate) struct Guard(crossbeam_epoch::Guard);
@@ -13,7 +13,9 @@ pub(crate) struct Guard(crossbeam_epoch::Guard);
 /// The collector of this crate alone: a guard that other users of crossbeam-epoch hold for long delays nothing here,
 /// and collecting here runs none of their destructors.
 fn collector() -> &'static Collector {
-    static COLLECTOR: OnceLock<Collector> = OnceLock::new();
+    global! {
+        static COLLECTOR: OnceLock<Collector> = OnceLock::new();
+    }
     COLLECTOR.get_or_init(Collector::new)
 }
 
@@ -22,23 +24,27 @@ struct Participant(LocalHandle);
 
 impl Drop for Participant {
     fn drop(&mut self) {
-        HANDLE.set(ptr::null());
+        // Fails where thread-locals go in any order, and then nothing pins after this.
+        let _ = HANDLE.try_with(|handle| handle.set(ptr::null()));
     }
 }
 
-thread_local! {
+local! {
     /// The handle in `PARTICIPANT`, or null before that is initialised and after it is gone.
     ///
-    /// Apart from it because a thread-local that is initialised lazily and has a destructor costs a check of its state each
-    /// time, a third of the cost of a pin.
-    static HANDLE: Cell<*const LocalHandle> = const { Cell::new(ptr::null()) };
+    /// Apart from it because a thread-local that is initialised lazily and has a destructor costs a check of its state
+    /// each time, a third of the cost of a pin.
+    static HANDLE: LocalCell<*const LocalHandle> = LocalCell::new(ptr::null());
+}
+
+local_with_drop! {
     static PARTICIPANT: Participant = Participant(collector().register());
 }
 
 /// Pins the current thread.
 #[inline]
 pub(crate) fn pin() -> Guard {
-    let handle = HANDLE.get();
+    let handle = HANDLE.with(LocalCell::get);
     if handle.is_null() {
         return pin_first();
     }
@@ -50,15 +56,15 @@ pub(crate) fn pin() -> Guard {
 #[cold]
 fn pin_first() -> Guard {
     let guard = PARTICIPANT.try_with(|participant| {
-        HANDLE.set(&raw const participant.0);
+        HANDLE.with(|handle| handle.set(&raw const participant.0));
         participant.0.pin()
     });
     Guard(guard.unwrap_or_else(|_| {
         // A destructor of another thread-local uses a map after this one's is gone. It gets a registration that stays,
         // so that guards nest in one another as they do elsewhere.
-        let handle: &'static LocalHandle = Box::leak(Box::new(collector().register()));
-        HANDLE.set(handle);
-        handle.pin()
+        let leaked: &'static LocalHandle = leak(Box::new(collector().register()));
+        HANDLE.with(|handle| handle.set(leaked));
+        leaked.pin()
     }))
 }
 

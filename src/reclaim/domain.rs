@@ -23,18 +23,18 @@ use std::fmt;
 use std::mem::{self, ManuallyDrop};
 use std::ops::{Deref, DerefMut};
 use std::ptr;
-use std::thread;
 
 use super::epoch::{Guard, Ticket, advance, advance_sometimes, pin};
 use crate::sync::{
-    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, CachePadded, Cell, Ordering, fault, stripes, thread_index,
+    AtomicBool, AtomicPtr, CachePadded, LocalCell, Ordering, fault, figure, global, local, scaled, stripes,
+    thread_index, yield_now,
 };
 
 /// Retired things in a batch: one ticket, and one request to move the epoch, is paid for this many.
-const BATCH: usize = 256;
+const BATCH: usize = scaled(256, 1);
 
 /// Attempts to free garbage that is not due between two requests to move the epoch for it.
-const TENDS_PER_ADVANCE: usize = 64;
+const TENDS_PER_ADVANCE: usize = scaled(64, 1);
 
 /// Destructors that one operation runs while little garbage waits.
 const FREE_STEADY: usize = 2;
@@ -48,10 +48,10 @@ const FREE_BURST: usize = 8;
 const BACKLOG: usize = 48;
 
 /// Seals after which a thread looks into the bin of another, so that an idle thread's garbage is not stranded.
-const SEALS_PER_VISIT: usize = 32;
+const SEALS_PER_VISIT: usize = scaled(32, 16);
 
 /// Rounds of [`Domain::flush`] without a step forward, after which it gives up: some other thread stays pinned.
-const FLUSH_ROUNDS: usize = 512;
+const FLUSH_ROUNDS: usize = scaled(512, 1);
 
 /// Things to be dropped that no reader can reach any more, kept in pieces so that adding one never moves the others.
 pub(crate) struct Graveyard<G> {
@@ -92,8 +92,10 @@ impl<G> Graveyard<G> {
     }
 }
 
-/// How many batches have been sealed, by all threads: orders those of different bins when these are merged.
-static SEALED: AtomicU64 = AtomicU64::new(0);
+global! {
+    /// How many batches have been sealed, by all threads: orders those of different bins when these are merged.
+    static SEALED: figure::AtomicU64 = figure::AtomicU64::new(0);
+}
 
 struct Batch<G> {
     ticket: Ticket,
@@ -218,12 +220,12 @@ impl<G> Bin<G> {
 struct Place<G> {
     bin: AtomicPtr<Bin<G>>,
     /// How much lay in the bin when it was put here last.
-    len: AtomicUsize,
+    len: figure::AtomicUsize,
 }
 
 impl<G> Place<G> {
     fn new() -> Self {
-        Place { bin: AtomicPtr::new(ptr::null_mut()), len: AtomicUsize::new(0) }
+        Place { bin: AtomicPtr::new(ptr::null_mut()), len: figure::AtomicUsize::new(0) }
     }
 
     /// Takes the bin out, or starts a new one when another thread has it.
@@ -310,7 +312,7 @@ pub(crate) struct Domain<G> {
     places: Box<[CachePadded<Place<G>>]>,
     /// A hint that garbage waits which no later `retire` may come to free: see [`Domain::tend`].
     owed: AtomicBool,
-    longest_free: AtomicUsize,
+    longest_free: figure::AtomicUsize,
 }
 
 impl<G: Retired> Domain<G> {
@@ -318,7 +320,7 @@ impl<G: Retired> Domain<G> {
         Domain {
             places: (0..stripes()).map(|_| CachePadded::new(Place::new())).collect(),
             owed: AtomicBool::new(false),
-            longest_free: AtomicUsize::new(0),
+            longest_free: figure::AtomicUsize::new(0),
         }
     }
 
@@ -369,9 +371,8 @@ impl<G: Retired> Domain<G> {
 
     #[cold]
     fn tend_owed(&self, guard: &Guard) {
-        // SeqCst: cleared before the bins are looked at, so that the hint of garbage that arrives after that is not.
-        // Partner: the store in `owe`, which follows the garbage.
-        self.owed.swap(false, Ordering::SeqCst);
+        // Acquire: pairs with the Release exchange in `owe`: garbage whose hint is cleared here is found in its bin below.
+        self.owed.swap(false, Ordering::Acquire);
         let mut rest = false;
         self.work(guard, |bin| {
             if bin.is_idle() {
@@ -389,8 +390,9 @@ impl<G: Retired> Domain<G> {
     }
 
     fn owe(&self) {
-        // SeqCst: partner of the swap in `tend_owed`.
-        self.owed.store(true, Ordering::SeqCst);
+        // Release: pairs with the Acquire exchange in `tend_owed`. An exchange and not a store, so that the hint of another
+        // thread, which it may replace, is handed on with it.
+        self.owed.swap(true, Ordering::Release);
     }
 
     /// Whether a bin that another thread has checked out, and so was not collected from, had something in it.
@@ -492,7 +494,9 @@ impl<G: Retired> Domain<G> {
                 idle_rounds = 0;
             } else {
                 idle_rounds += 1;
-                thread::yield_now();
+                if idle_rounds < FLUSH_ROUNDS {
+                    yield_now();
+                }
             }
         }
     }
@@ -510,9 +514,9 @@ impl<G: Retired> Domain<G> {
     }
 }
 
-thread_local! {
+local! {
     /// Whether this thread is running destructors of retired things.
-    static FREEING: Cell<bool> = const { Cell::new(false) };
+    static FREEING: LocalCell<bool> = LocalCell::new(false);
 }
 
 /// Says that this thread is running destructors, until dropped; only one can.
@@ -521,13 +525,13 @@ struct Freeing(());
 impl Freeing {
     fn begin() -> Option<Self> {
         // Not `then_some`: that would make, and drop, a `Freeing` when there is one already.
-        (!FREEING.replace(true)).then(|| Freeing(()))
+        (!FREEING.with(|freeing| freeing.replace(true))).then(|| Freeing(()))
     }
 }
 
 impl Drop for Freeing {
     fn drop(&mut self) {
-        FREEING.set(false);
+        FREEING.with(|freeing| freeing.set(false));
     }
 }
 

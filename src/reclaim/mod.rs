@@ -15,21 +15,30 @@
 //! - `crossbeam`, for everything else, and wherever the build sets `--cfg readmostly_crossbeam`: crossbeam-epoch, with
 //!   a locked instruction per pin.
 //!
+//! Models of the map have a third, `contract`, under `--cfg readmostly_contract`: it states what an epoch promises and
+//! has no epochs.
+//!
 //! An epoch offers `pin` and `Guard::repin`; [`Ticket::issue`], which marks a moment; [`Ticket::is_due`], which says
 //! whether every guard of that moment is gone; `advance`, which tries to bring that about, and `advance_sometimes`,
 //! which does so at a rate that other threads hardly notice.
 
 #![allow(unsafe_code, reason = "second of the three layers in which unsafe code may stand")]
 
-#[cfg(all(target_os = "linux", not(readmostly_crossbeam)))]
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam, not(target_os = "linux"))))]
 mod asymmetric;
-#[cfg(not(all(target_os = "linux", not(readmostly_crossbeam))))]
+#[cfg(readmostly_contract)]
+mod contract;
+#[cfg(all(any(readmostly_crossbeam, not(target_os = "linux")), not(readmostly_contract)))]
 mod crossbeam;
 mod domain;
+#[cfg(readmostly_loom)]
+pub mod exposed;
 
-#[cfg(all(target_os = "linux", not(readmostly_crossbeam)))]
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam, not(target_os = "linux"))))]
 use asymmetric as epoch;
-#[cfg(not(all(target_os = "linux", not(readmostly_crossbeam))))]
+#[cfg(readmostly_contract)]
+use contract as epoch;
+#[cfg(all(any(readmostly_crossbeam, not(target_os = "linux")), not(readmostly_contract)))]
 use crossbeam as epoch;
 
 pub(crate) use domain::{Domain, Graveyard, Retired};

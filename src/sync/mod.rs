@@ -1,12 +1,37 @@
 //! The one module that names atomics, locks, cells and arc-swap.
 //!
-//! Everything above takes its primitives from here, so a build for a model checker has one file to exchange, and a
-//! reader who wants to know what the crate synchronises with has one file to read.
+//! Everything above takes its primitives from here, so a build for a model checker has one place to exchange, and a
+//! reader who wants to know what the crate synchronises with has one place to read.
+//!
+//! - `native`: those of the standard library;
+//! - `loom`, under `--cfg readmostly_loom`: those of loom, which tries every schedule and every value that C11 allows a
+//!   load to return;
+//! - `shuttle`, under `--cfg readmostly_shuttle`: those of shuttle, which tries random schedules of larger programs.
 
 #![allow(unsafe_code, reason = "first of the three layers in which unsafe code may stand")]
 
 #[cfg(readmostly_faults)]
 pub mod faults;
+pub(crate) mod figure;
+
+#[cfg(readmostly_loom)]
+#[path = "loom.rs"]
+mod backend;
+#[cfg(not(any(readmostly_loom, readmostly_shuttle)))]
+#[path = "native.rs"]
+mod backend;
+#[cfg(all(readmostly_shuttle, not(readmostly_loom)))]
+#[path = "shuttle.rs"]
+mod backend;
+#[cfg(any(readmostly_loom, readmostly_shuttle))]
+mod stand_in;
+
+#[cfg(readmostly_loom)]
+pub use backend::interrupts;
+pub(crate) use backend::*;
+
+pub(crate) use crossbeam_utils::CachePadded;
+pub(crate) use std::sync::atomic::Ordering;
 
 /// Whether a mistake is planted; false, at compile time, in every build but those that test the tests.
 #[cfg(readmostly_faults)]
@@ -23,56 +48,37 @@ macro_rules! fault {
 }
 pub(crate) use fault;
 
-pub(crate) use std::cell::{Cell, UnsafeCell};
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-#[cfg(all(target_os = "linux", not(readmostly_crossbeam)))]
-pub(crate) use std::sync::atomic::{compiler_fence, fence};
-pub(crate) use std::sync::{Arc, OnceLock, Weak};
-
-pub(crate) use arc_swap::ArcSwapOption;
-pub(crate) use crossbeam_utils::CachePadded;
-
-use std::num::NonZero;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread;
-
 /// Lets other threads run, so that what a planted mistake leaves open stays open for long.
 #[cfg(readmostly_faults)]
 pub(crate) fn pause() {
-    thread::yield_now();
+    yield_now();
 }
 
-/// A mutex that a panic does not poison.
-///
-/// Whatever it guards is changed in steps that run no user code between them, so a panic of user code always finds,
-/// and leaves, the guarded data whole.
-#[derive(Debug)]
-pub(crate) struct Lock<T>(Mutex<T>);
+/// Whether this is a build for a model checker.
+pub(crate) const MODEL: bool = cfg!(any(readmostly_loom, readmostly_shuttle));
 
-/// The right to use what a [`Lock`] guards, until it is dropped.
-pub(crate) type Locked<'a, T> = MutexGuard<'a, T>;
+/// A constant that models have smaller, so that the rare is one step away.
+pub(crate) const fn scaled(real: usize, in_models: usize) -> usize {
+    if MODEL { in_models } else { real }
+}
 
-impl<T> Lock<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Lock(Mutex::new(value))
-    }
+/// A `const fn`, but for models, whose atomics are not made at compile time.
+#[cfg(not(any(readmostly_loom, readmostly_shuttle)))]
+macro_rules! const_fn {
+    ($(#[$attribute:meta])* $visibility:vis const fn $($rest:tt)*) => {
+        $(#[$attribute])* $visibility const fn $($rest)*
+    };
+}
+#[cfg(any(readmostly_loom, readmostly_shuttle))]
+macro_rules! const_fn {
+    ($(#[$attribute:meta])* $visibility:vis const fn $($rest:tt)*) => {
+        $(#[$attribute])* $visibility fn $($rest)*
+    };
+}
+pub(crate) use const_fn;
 
-    pub(crate) fn lock(&self) -> Locked<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The lock if it is free at this moment; never waits.
-    pub(crate) fn try_lock(&self) -> Option<Locked<'_, T>> {
-        match self.0.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
-    }
-
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
-    }
+global! {
+    static NEXT_INDEX: figure::AtomicUsize = figure::AtomicUsize::new(0);
 }
 
 /// A small number of this thread's own, from which it picks its stripe of a striped structure.
@@ -81,14 +87,13 @@ impl<T> Lock<T> {
 #[inline]
 pub(crate) fn thread_index() -> usize {
     const UNASSIGNED: usize = usize::MAX;
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static INDEX: Cell<usize> = const { Cell::new(UNASSIGNED) };
+    local! {
+        static INDEX: LocalCell<usize> = LocalCell::new(UNASSIGNED);
     }
     INDEX.with(|index| {
         if index.get() == UNASSIGNED {
             // Relaxed: the number only has to differ from other threads'; nothing is published with it.
-            index.set(NEXT.fetch_add(1, Ordering::Relaxed) & (UNASSIGNED >> 1));
+            index.set(NEXT_INDEX.fetch_add(1, Ordering::Relaxed) & (UNASSIGNED >> 1));
         }
         index.get()
     })
@@ -97,19 +102,12 @@ pub(crate) fn thread_index() -> usize {
 /// Counts up, for this thread alone: for doing something every so many times without a counter that threads share.
 #[inline(always)]
 pub(crate) fn thread_tick() -> usize {
-    thread_local! {
-        static TICKS: Cell<usize> = const { Cell::new(0) };
+    local! {
+        static TICKS: LocalCell<usize> = LocalCell::new(0);
     }
-    let tick = TICKS.get().wrapping_add(1);
-    TICKS.set(tick);
-    tick
-}
-
-/// How many stripes a striped structure should have: a power of two, at least the number of cores, at most 16.
-pub(crate) fn stripes() -> usize {
-    static STRIPES: OnceLock<usize> = OnceLock::new();
-    *STRIPES.get_or_init(|| {
-        let cores = thread::available_parallelism().map_or(4, NonZero::get);
-        cores.next_power_of_two().clamp(2, 16)
+    TICKS.with(|ticks| {
+        let tick = ticks.get().wrapping_add(1);
+        ticks.set(tick);
+        tick
     })
 }

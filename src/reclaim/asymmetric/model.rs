@@ -1,0 +1,23 @@
+//! The kernel of a model, which always has time.
+
+#[cfg(readmostly_loom)]
+use crate::sync::interrupts;
+
+/// Every request is granted: models have few.
+pub(super) fn is_worth_a_barrier() -> bool {
+    true
+}
+
+/// Where threads cannot be interrupted pins have fences, as on kernels that refuse.
+pub(super) fn has_membarrier() -> bool {
+    #[cfg(readmostly_loom)]
+    return interrupts::are_enabled();
+    #[cfg(not(readmostly_loom))]
+    false
+}
+
+pub(super) fn membarrier() -> bool {
+    #[cfg(readmostly_loom)]
+    interrupts::barrier();
+    true
+}

@@ -1,0 +1,45 @@
+//! What the epoch asks of the kernel and of the clock.
+
+use std::time::Instant;
+
+use crate::sync::{OnceLock, Ordering, figure, stripes};
+
+/// Microseconds after which the next request to move the epoch is granted.
+const INTERVAL: u64 = 500;
+
+/// Requests, for each stripe of threads, after which one is granted although it comes sooner. By stripe because an
+/// advance costs every core something.
+const SKIPS_PER_STRIPE: usize = 4;
+
+/// Whether the epoch has been moved so long ago, or so many have asked since, that it should be moved again.
+pub(super) fn is_worth_a_barrier() -> bool {
+    static START: OnceLock<Instant> = OnceLock::new();
+    static LAST: figure::AtomicU64 = figure::AtomicU64::new(0);
+    static SKIPPED: figure::AtomicUsize = figure::AtomicUsize::new(0);
+
+    let now = u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX);
+    // Relaxed, all four: they decide how often to try, and nothing else follows from them.
+    let many = SKIPPED.fetch_add(1, Ordering::Relaxed) >= SKIPS_PER_STRIPE * stripes();
+    if !many && now.saturating_sub(LAST.load(Ordering::Relaxed)) < INTERVAL {
+        return false;
+    }
+    SKIPPED.store(0, Ordering::Relaxed);
+    LAST.store(now, Ordering::Relaxed);
+    true
+}
+
+/// Whether the kernel has agreed to run barriers in all threads for us. Asked once, before the first pin.
+pub(super) fn has_membarrier() -> bool {
+    static AGREED: OnceLock<bool> = OnceLock::new();
+    *AGREED.get_or_init(|| command(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && membarrier())
+}
+
+/// Makes every thread of the process execute a fence; false if the kernel refuses.
+pub(super) fn membarrier() -> bool {
+    command(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+}
+
+fn command(command: libc::c_int) -> bool {
+    // SAFETY: the call touches no memory of the process; a kernel without it answers with an error.
+    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+}

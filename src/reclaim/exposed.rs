@@ -1,0 +1,75 @@
+//! The epoch by itself, for models of it.
+
+use super::epoch;
+use crate::sync::{AtomicUsize, Ordering};
+
+/// What leads to something that is retired.
+#[allow(missing_debug_implementations, reason = "says nothing")]
+pub struct Link(AtomicUsize);
+
+impl Link {
+    /// A link that leads to `target`.
+    #[must_use]
+    pub fn to(target: usize) -> Self {
+        Link(AtomicUsize::new(target))
+    }
+
+    /// Where it leads.
+    #[must_use]
+    pub fn follow(&self) -> usize {
+        // Acquire: pairs with the Release in `cut`, as in the map.
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Makes it lead nowhere.
+    pub fn cut(&self) {
+        // Release: pairs with the Acquire in `follow`, as in the map.
+        self.0.store(0, Ordering::Release);
+    }
+}
+
+/// A guard of the epoch.
+#[derive(Debug)]
+pub struct Guard(epoch::Guard);
+
+/// Pins the current thread.
+#[must_use]
+pub fn pin() -> Guard {
+    Guard(epoch::pin())
+}
+
+impl Guard {
+    /// Lets go and protects anew.
+    pub fn repin(&mut self) {
+        self.0.repin();
+    }
+
+    /// Another guard of the same protection.
+    #[must_use]
+    pub fn nest(&self) -> Guard {
+        Guard(self.0.nest())
+    }
+}
+
+/// A moment, and whether all guards of it are gone.
+#[allow(missing_debug_implementations, reason = "says nothing")]
+pub struct Ticket(epoch::Ticket);
+
+impl Ticket {
+    /// Marks this moment.
+    #[must_use]
+    pub fn issue(guard: &Guard) -> Ticket {
+        Ticket(epoch::Ticket::issue(&guard.0))
+    }
+
+    /// Whether all guards of the moment are gone.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.0.is_due()
+    }
+}
+
+/// Tries to bring tickets nearer.
+pub fn advance(guard: &Guard) {
+    epoch::advance(&guard.0);
+}

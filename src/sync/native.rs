@@ -1,0 +1,99 @@
+//! The primitives of the standard library.
+
+use std::num::NonZero;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+
+#[cfg(all(target_os = "linux", not(readmostly_crossbeam)))]
+pub(crate) use std::cell::Cell;
+pub(crate) use std::cell::{Cell as LocalCell, UnsafeCell};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize};
+#[cfg(all(target_os = "linux", not(readmostly_crossbeam)))]
+pub(crate) use std::sync::atomic::{compiler_fence, fence};
+pub(crate) use std::sync::{Arc, OnceLock, Weak};
+pub(crate) use std::thread::yield_now;
+
+pub(crate) use arc_swap::ArcSwapOption;
+
+/// A static variable.
+macro_rules! global {
+    ($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        $(#[$attribute])* static $name: $type = $value;
+    };
+}
+pub(crate) use global;
+
+/// A thread-local variable that needs no destructor, and so no check of its state.
+macro_rules! local {
+    ($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        ::std::thread_local! {
+            $(#[$attribute])* static $name: $type = const { $value };
+        }
+    };
+}
+pub(crate) use local;
+
+/// A thread-local variable with a destructor.
+macro_rules! local_with_drop {
+    ($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        ::std::thread_local! {
+            $(#[$attribute])* static $name: $type = $value;
+        }
+    };
+}
+pub(crate) use local_with_drop;
+
+/// Memory that is never freed.
+pub(crate) fn leak<T>(boxed: Box<T>) -> &'static mut T {
+    Box::leak(boxed)
+}
+
+/// Says that the atomic ends here, so that a model checker sees whether everything that used it came before.
+///
+/// # Safety
+///
+/// The atomic must be valid, and nobody else may be using it.
+#[inline(always)]
+pub(crate) unsafe fn ends<A>(_atomic: *mut A) {}
+
+/// How many stripes a striped structure should have: a power of two, at least the number of cores, at most 16.
+pub(crate) fn stripes() -> usize {
+    static STRIPES: OnceLock<usize> = OnceLock::new();
+    *STRIPES.get_or_init(|| {
+        let cores = thread::available_parallelism().map_or(4, NonZero::get);
+        cores.next_power_of_two().clamp(2, 16)
+    })
+}
+
+/// A mutex that a panic does not poison.
+///
+/// Whatever it guards is changed in steps that run no user code between them, so a panic of user code always finds,
+/// and leaves, the guarded data whole.
+#[derive(Debug)]
+pub(crate) struct Lock<T>(Mutex<T>);
+
+/// The right to use what a [`Lock`] guards, until it is dropped.
+pub(crate) type Locked<'a, T> = MutexGuard<'a, T>;
+
+impl<T> Lock<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Lock(Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> Locked<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lock if it is free at this moment; never waits.
+    pub(crate) fn try_lock(&self) -> Option<Locked<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
