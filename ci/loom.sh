@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Models under loom, in three tiers that differ in the reclaimer.
+#
+#   ci/loom.sh [contract|asymmetric|epoch]... [--full] [--only PATTERN]
+#
+# contract    a stand-in that states what an epoch promises: every schedule, but for the models marked as bounded
+# asymmetric  the epoch of Linux, with fences and with interrupts in the place of `membarrier`: up to 2 preemptions
+# epoch       crossbeam-epoch: up to 1 preemption
+#
+# --full: bounded models with 4 preemptions in the contract tier, 3 in the asymmetric one, 2 in the epoch tier.
+# LOOM_MAX_PREEMPTIONS, if set, is the bound of every model.
+source "$(dirname "$0")/lib.sh"
+
+tiers=()
+only=
+while [ $# -gt 0 ]; do
+    case $1 in
+        contract | asymmetric | epoch) tiers+=("$1") ;;
+        --full) ;;
+        --only)
+            only=$2
+            shift
+            ;;
+        *)
+            echo "expected contract, asymmetric, epoch, --full or --only PATTERN, found: $1" >&2
+            exit 2
+            ;;
+    esac
+    shift
+done
+[ ${#tiers[@]} -gt 0 ] || tiers=(contract asymmetric epoch)
+
+# loom, from where cargo gets its packages, with the patch that loom-tests/patches/README.md explains.
+prepare() {
+    local patch=$PWD/loom-tests/patches/loom.patch loom=$PWD/loom-tests/loom
+    if [ -e "$loom/.patched" ] && [ "$(cat "$loom/.patched")" = "$(cksum <"$patch")" ]; then return; fi
+    command -v patch >/dev/null || need patch patch
+    local scratch
+    scratch=$(mktemp -d)
+    mkdir "$scratch/src"
+    touch "$scratch/src/lib.rs"
+    printf '[package]\nname = "scratch"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n[dependencies]\nloom = "=0.7.2"\n' \
+        >"$scratch/Cargo.toml"
+    (cd "$scratch" && cargo vendor --quiet vendor >/dev/null)
+    patch --quiet --directory "$scratch/vendor/loom" --strip 1 <"$patch"
+    rm -rf "$loom"
+    cp -r "$scratch/vendor/loom" "$loom"
+    cksum <"$patch" >"$loom/.patched"
+    rm -rf "$scratch"
+}
+
+run() {
+    local tier=$1 flags bound
+    shift
+    flags="--cfg readmostly_loom --cfg readmostly_faults"
+    case $tier in
+        contract)
+            flags+=" --cfg readmostly_contract"
+            bound=${LOOM_MAX_PREEMPTIONS:-}
+            export READMOSTLY_BOUND=${FULL:+4}
+            ;;
+        asymmetric)
+            bound=${LOOM_MAX_PREEMPTIONS:-2}
+            [ -z "$FULL" ] || bound=${LOOM_MAX_PREEMPTIONS:-3}
+            ;;
+        epoch)
+            flags+=" --cfg readmostly_crossbeam --cfg crossbeam_loom --cfg crossbeam_sanitize"
+            bound=${LOOM_MAX_PREEMPTIONS:-1}
+            [ -z "$FULL" ] || bound=${LOOM_MAX_PREEMPTIONS:-2}
+            ;;
+    esac
+    step "models, tier $tier${bound:+, up to $bound preemptions}"
+    (
+        cd loom-tests
+        if [ -n "$bound" ]; then export LOOM_MAX_PREEMPTIONS=$bound; else unset LOOM_MAX_PREEMPTIONS; fi
+        RUSTFLAGS=$flags cargo test --release --target-dir "target/$tier" --test models -- \
+            --test-threads=1 ${only:+"$only"}
+    )
+}
+
+prepare
+for tier in "${tiers[@]}"; do run "$tier"; done

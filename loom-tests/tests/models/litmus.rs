@@ -1,0 +1,229 @@
+//! The epoch by itself: a ticket is not due while a guard of before may still be used.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use loom::cell::UnsafeCell;
+use readmostly::epoch::{self, Link, Ticket};
+use readmostly::interrupts;
+use readmostly_loom_tests::{check, check_bounded};
+
+/// Something that a link leads to until it is retired, and that is freed when its ticket is due.
+struct Object {
+    link: Link,
+    memory: UnsafeCell<u64>,
+    freed: Cell<bool>,
+}
+
+impl Object {
+    fn new() -> Rc<Self> {
+        Rc::new(Object { link: Link::to(1), memory: UnsafeCell::new(7), freed: Cell::new(false) })
+    }
+
+    /// Whether it was still there.
+    fn read(&self) -> bool {
+        let there = self.link.follow() == 1;
+        if there {
+            self.read_what_was_found();
+        }
+        there
+    }
+
+    fn read_what_was_found(&self) -> bool {
+        assert!(!self.freed.get(), "used after it was freed");
+        // SAFETY: not freed, which is what loom checks.
+        self.memory.with(|number| assert_eq!(unsafe { *number }, 7));
+        true
+    }
+
+    fn retire(&self) -> Ticket {
+        let guard = epoch::pin();
+        self.link.cut();
+        Ticket::issue(&guard)
+    }
+
+    /// Whether it could be freed.
+    fn free(&self, ticket: &Ticket) -> bool {
+        let due = ticket.is_due();
+        if due {
+            self.freed.set(true);
+            self.memory.with_mut(|_| ());
+        }
+        due
+    }
+}
+
+fn advance(times: usize) {
+    for _ in 0..times {
+        epoch::advance(&epoch::pin());
+    }
+}
+
+fn read_under_a_guard(object: &Object) -> bool {
+    let _guard = epoch::pin();
+    object.read()
+}
+
+/// A reader and a writer that retires, with the outcome (read, freed).
+fn reader_and_writer() -> (bool, bool) {
+    let object = Object::new();
+    let other = Rc::clone(&object);
+    let writer = spawn(move || {
+        let ticket = other.retire();
+        advance(3);
+        other.free(&ticket)
+    });
+    let read = interrupts::running(|| read_under_a_guard(&object));
+    (read, writer.join().unwrap())
+}
+
+/// As above, with a third thread that moves the epoch on its own: it may have begun before the writer did.
+fn reader_writer_and_helper(advances: usize) -> (bool, bool) {
+    let object = Object::new();
+    let other = Rc::clone(&object);
+    let writer = spawn(move || {
+        let ticket = other.retire();
+        advance(advances);
+        other.free(&ticket)
+    });
+    let reading = Rc::clone(&object);
+    let reader = spawn(move || read_under_a_guard(&reading));
+    interrupts::running(|| advance(1));
+    (reader.join().unwrap(), writer.join().unwrap())
+}
+
+fn spawn<R: 'static>(f: impl FnOnce() -> R + 'static) -> loom::thread::JoinHandle<R> {
+    loom::thread::spawn(move || interrupts::running(f))
+}
+
+const ALL: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
+
+#[test]
+pub(crate) fn a_ticket_waits_for_a_reader() {
+    check(ALL, || {
+        interrupts::disable();
+        reader_and_writer()
+    });
+}
+
+/// With the barrier that interrupts other threads in place of fences in pins.
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
+#[test]
+pub(crate) fn a_ticket_waits_for_a_reader_with_membarrier() {
+    check(ALL, || {
+        interrupts::enable();
+        reader_and_writer()
+    });
+}
+
+#[test]
+#[cfg_attr(readmostly_crossbeam, ignore = "three threads with crossbeam-epoch take hours")]
+pub(crate) fn a_ticket_waits_whoever_moves_the_epoch() {
+    check_bounded(ALL, || {
+        interrupts::disable();
+        reader_writer_and_helper(2)
+    });
+}
+
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
+#[test]
+pub(crate) fn a_ticket_waits_whoever_moves_the_epoch_with_membarrier() {
+    check_bounded(ALL, || {
+        interrupts::enable();
+        reader_writer_and_helper(2)
+    });
+}
+
+/// So few advances that no ticket should be due; one that is, is due too soon.
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
+#[test]
+pub(crate) fn a_ticket_waits_for_the_third_step() {
+    check_bounded(ALL, || {
+        interrupts::enable();
+        reader_writer_and_helper(0)
+    });
+}
+
+/// The outer guard protects until it goes, whatever inner ones do.
+#[test]
+pub(crate) fn an_outer_guard_protects_beyond_an_inner_one() {
+    check(ALL, || {
+        interrupts::disable();
+        let object = Object::new();
+        let other = Rc::clone(&object);
+        let writer = spawn(move || {
+            let ticket = other.retire();
+            advance(3);
+            other.free(&ticket)
+        });
+        let outer = epoch::pin();
+        let there = object.link.follow() == 1;
+        drop(outer.nest());
+        drop(epoch::pin());
+        let read = there && object.read_what_was_found();
+        drop(outer);
+        (read, writer.join().unwrap())
+    });
+}
+
+/// A guard renewed protects what is found after that, and no more holds back what was retired before.
+#[test]
+pub(crate) fn a_renewed_guard_protects() {
+    check(ALL, || {
+        interrupts::disable();
+        let object = Object::new();
+        let other = Rc::clone(&object);
+        let writer = spawn(move || {
+            let ticket = other.retire();
+            advance(3);
+            other.free(&ticket)
+        });
+        let mut guard = epoch::pin();
+        object.read();
+        guard.repin();
+        let read = object.read();
+        drop(guard);
+        (read, writer.join().unwrap())
+    });
+}
+
+/// The record that an advance finds may be that of a second guard; what happened under the first is over all the same.
+#[test]
+pub(crate) fn a_second_guard_tells_of_the_first() {
+    check(ALL, || {
+        interrupts::disable();
+        let object = Object::new();
+        let other = Rc::clone(&object);
+        let writer = spawn(move || {
+            let ticket = other.retire();
+            advance(3);
+            other.free(&ticket)
+        });
+        let read = read_under_a_guard(&object);
+        let second = epoch::pin();
+        drop(second);
+        (read, writer.join().unwrap())
+    });
+}
+
+/// Threads that come late, and one that takes over the record of one that has gone.
+#[test]
+#[cfg_attr(readmostly_crossbeam, ignore = "three threads with crossbeam-epoch take hours")]
+pub(crate) fn records_change_hands() {
+    check_bounded([(); 1], || {
+        interrupts::disable();
+        let object = Object::new();
+        let (first, second) = (Rc::clone(&object), Rc::clone(&object));
+        let early = spawn(move || read_under_a_guard(&first));
+        let writer = spawn(move || {
+            let ticket = second.retire();
+            advance(3);
+            second.free(&ticket);
+        });
+        early.join().unwrap();
+        let third = Rc::clone(&object);
+        let late = spawn(move || read_under_a_guard(&third));
+        late.join().unwrap();
+        writer.join().unwrap();
+    });
+}

@@ -1,0 +1,8 @@
+//! Models of the map and of its reclaimers, and the mistakes that they must find.
+
+mod controls;
+mod litmus;
+mod order;
+mod points;
+mod reclaim;
+mod walks;
