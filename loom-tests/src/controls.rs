@@ -35,6 +35,11 @@ pub fn planted() -> Option<Planted> {
     Some(plant(fault))
 }
 
+/// Whether this process was started to find a mistake.
+pub fn is_planted() -> bool {
+    env::var_os(VARIABLE).is_some()
+}
+
 /// Runs the test `model` of this program with `fault` planted, and fails if the model does not.
 #[track_caller]
 pub fn must_fail(fault: Fault, model: &str) {

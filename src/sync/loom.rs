@@ -17,7 +17,7 @@ pub(crate) use super::stand_in::{ArcSwapOption, OnceLock};
 
 #[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
 pub(crate) use loom::cell::Cell;
-#[cfg(not(readmostly_crossbeam))]
+#[cfg(readmostly_contract)]
 pub(crate) use loom::sync::atomic::fence;
 pub(crate) use loom::thread::yield_now;
 
@@ -81,10 +81,25 @@ pub(crate) fn leak<T>(boxed: Box<T>) -> &'static mut T {
 }
 
 #[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
-/// The fence that loom has for this one too: it keeps compiler and processor from the same things.
-pub(crate) fn compiler_fence(ordering: Ordering) {
-    fence(ordering);
+global! {
+    /// Accessed before each fence: see there.
+    static FENCES: loom::sync::atomic::AtomicUsize = loom::sync::atomic::AtomicUsize::new(0);
 }
+
+/// A fence whose place among those of other threads loom knows to matter.
+///
+/// loom leaves out schedules that differ in the order of fences alone, since it looks at atomics to tell what depends on
+/// what. So a fence comes with an exchange that fails and, being relaxed, orders nothing.
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
+pub(crate) fn fence(ordering: Ordering) {
+    // Relaxed: as above.
+    let _ = FENCES.compare_exchange(1, 2, Ordering::Relaxed, Ordering::Relaxed);
+    loom::sync::atomic::fence(ordering);
+}
+
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
+/// Nothing: loom has a thread's own operations in their order, and `interrupts` what makes up for the processor.
+pub(crate) fn compiler_fence(_ordering: Ordering) {}
 
 /// Two, so that threads meet each other's stripes.
 pub(crate) const fn stripes() -> usize {

@@ -36,5 +36,5 @@ controls! {
     /// One step fewer would do if pins had fences; with the barrier in their place it does not.
     #[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
     a_ticket_due_one_step_early: DueEarly is found by
-        "litmus::a_ticket_waits_for_the_third_step";
+        "litmus::a_ticket_waits_for_a_third_step";
 }

@@ -134,13 +134,29 @@ pub(crate) fn a_ticket_waits_whoever_moves_the_epoch_with_membarrier() {
     });
 }
 
-/// So few advances that no ticket should be due; one that is, is due too soon.
+/// Two steps are not enough: a step that began before the link was cut may let a reader in that has not seen the cut,
+/// and the next finds the reader in the epoch that it expects.
 #[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
 #[test]
-pub(crate) fn a_ticket_waits_for_the_third_step() {
-    check_bounded(ALL, || {
+pub(crate) fn a_ticket_waits_for_a_third_step() {
+    check_bounded([(true, false), (false, false), (false, true)], || {
         interrupts::enable();
-        reader_writer_and_helper(0)
+        let object = Object::new();
+        let other = Rc::clone(&object);
+        let writer = spawn(move || {
+            let ticket = other.retire();
+            advance(1);
+            other.free(&ticket)
+        });
+        // Not `running`: what that ends with would tell the reader of the cut.
+        loom::thread::spawn(|| advance(1)).join().unwrap();
+        let (guard, read) = interrupts::running(|| {
+            let guard = epoch::pin();
+            (guard, object.read())
+        });
+        let freed = writer.join().unwrap();
+        drop(guard);
+        (read, freed)
     });
 }
 

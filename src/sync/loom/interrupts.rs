@@ -71,12 +71,17 @@ pub(crate) fn are_enabled() -> bool {
     STATE.with_borrow(|state| state.enabled)
 }
 
-/// Runs `f` as a thread that barriers interrupt.
+/// Runs `f` as a thread that barriers interrupt. The end of it is a fence, as every switch to the kernel is: a barrier
+/// need not wait for a thread that does not run.
 pub fn running<R>(f: impl FnOnce() -> R) -> R {
     let own = index().expect("the thread runs");
     STATE.with_borrow_mut(|state| state.running[own] = true);
     let result = f();
     answer(own);
+    if are_enabled() {
+        // SeqCst: partner of the fences in `barrier`.
+        fence(Ordering::SeqCst);
+    }
     STATE.with_borrow_mut(|state| state.running[own] = false);
     result
 }
