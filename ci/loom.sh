@@ -10,6 +10,7 @@
 # --full: bounded models with 4 preemptions in the contract tier, 3 in the asymmetric one, 2 in the epoch tier.
 # LOOM_MAX_PREEMPTIONS, if set, is the bound of every model.
 source "$(dirname "$0")/lib.sh"
+source "$(dirname "$0")/loom-source.sh"
 
 tiers=()
 only=
@@ -29,25 +30,6 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ ${#tiers[@]} -gt 0 ] || tiers=(contract asymmetric epoch)
-
-# loom, from where cargo gets its packages, with the patch that loom-tests/patches/README.md explains.
-prepare() {
-    local patch=$PWD/loom-tests/patches/loom.patch loom=$PWD/loom-tests/loom
-    if [ -e "$loom/.patched" ] && [ "$(cat "$loom/.patched")" = "$(cksum <"$patch")" ]; then return; fi
-    command -v patch >/dev/null || need patch patch
-    local scratch
-    scratch=$(mktemp -d)
-    mkdir "$scratch/src"
-    touch "$scratch/src/lib.rs"
-    printf '[package]\nname = "scratch"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n[dependencies]\nloom = "=0.7.2"\n' \
-        >"$scratch/Cargo.toml"
-    (cd "$scratch" && cargo vendor --quiet vendor >/dev/null)
-    patch --quiet --directory "$scratch/vendor/loom" --strip 1 <"$patch"
-    rm -rf "$loom"
-    cp -r "$scratch/vendor/loom" "$loom"
-    cksum <"$patch" >"$loom/.patched"
-    rm -rf "$scratch"
-}
 
 run() {
     local tier=$1 flags bound
@@ -78,5 +60,5 @@ run() {
     )
 }
 
-prepare
+prepare_loom
 for tier in "${tiers[@]}"; do run "$tier"; done

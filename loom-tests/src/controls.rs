@@ -10,7 +10,7 @@ use readmostly::faults::{Fault, Planted, plant};
 const VARIABLE: &str = "READMOSTLY_PLANT";
 
 /// How long a model may take to find a mistake.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 const ALL: [Fault; 13] = [
     Fault::PublishFirst,
@@ -46,7 +46,7 @@ pub fn must_fail(fault: Fault, model: &str) {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", model, "--nocapture", "--test-threads=1"])
         .env(VARIABLE, format!("{fault:?}"))
-        .env("LOOM_MAX_PREEMPTIONS", "2")
+        .env("LOOM_MAX_PREEMPTIONS", "3")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -265,7 +265,7 @@ where
     where
         Q: ?Sized + Equivalent<K>,
     {
-        if thread_tick() % MISSES_PER_COUNT == 0 {
+        if thread_tick().is_multiple_of(MISSES_PER_COUNT) {
             self.count_misses(guard);
         }
         let mut table = missed;
@@ -305,7 +305,7 @@ where
     /// Counts misses of this thread, [`MISSES_PER_COUNT`] at a time, and helps with the copy now and then.
     #[cold]
     fn count_misses(&self, guard: &Guard) {
-        if self.shared().counters.miss(MISSES_PER_COUNT) % MISSES_PER_HELP == 0 {
+        if self.shared().counters.miss(MISSES_PER_COUNT).is_multiple_of(MISSES_PER_HELP) {
             self.help(guard);
         }
     }

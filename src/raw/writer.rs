@@ -127,7 +127,7 @@ impl<K, V> Filled<K, V> {
             return false;
         }
         // A table that was left to fill up with tombstones would be followed by one twice its size.
-        let looks = self.used % INSERTS_PER_LOOK == 0;
+        let looks = self.used.is_multiple_of(INSERTS_PER_LOOK);
         !(looks && mostly_tombstones(self.used, len()))
     }
 

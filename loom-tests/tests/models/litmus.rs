@@ -143,17 +143,17 @@ pub(crate) fn a_ticket_waits_for_a_third_step() {
         interrupts::enable();
         let object = Object::new();
         let other = Rc::clone(&object);
-        let writer = spawn(move || {
+        let writer = loom::thread::spawn(move || {
             let ticket = other.retire();
             advance(1);
             other.free(&ticket)
         });
-        // Not `running`: what that ends with would tell the reader of the cut.
-        loom::thread::spawn(|| advance(1)).join().unwrap();
+        let helper = loom::thread::spawn(|| advance(1));
         let (guard, read) = interrupts::running(|| {
             let guard = epoch::pin();
             (guard, object.read())
         });
+        helper.join().unwrap();
         let freed = writer.join().unwrap();
         drop(guard);
         (read, freed)

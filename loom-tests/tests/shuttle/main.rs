@@ -3,7 +3,7 @@
 //!
 //! shuttle runs one thread at a time and switches between them at the atomics and locks of the map, so a counter serves
 //! as clock, and every history has the steps of its operations interleaved more finely than real threads would.
-//! `READMOSTLY_HISTORIES` sets how many histories, 2,000 unless it is set.
+//! `READMOSTLY_HISTORIES` sets how many histories, 20,000 unless it is set.
 
 #![cfg(readmostly_shuttle)]
 
@@ -38,7 +38,7 @@ const DEPTH: usize = 3;
 fn histories() -> usize {
     match std::env::var("READMOSTLY_HISTORIES") {
         Ok(number) => number.parse().expect("READMOSTLY_HISTORIES must be a number"),
-        Err(_) => 2_000,
+        Err(_) => 20_000,
     }
 }
 

@@ -71,18 +71,25 @@ pub(crate) fn are_enabled() -> bool {
     STATE.with_borrow(|state| state.enabled)
 }
 
-/// Runs `f` as a thread that barriers interrupt. The end of it is a fence, as every switch to the kernel is: a barrier
-/// need not wait for a thread that does not run.
+/// Runs `f` as a thread that barriers interrupt. Beginning and end are fences, as every switch to and from the kernel is:
+/// a barrier need not wait for a thread that does not run.
 pub fn running<R>(f: impl FnOnce() -> R) -> R {
     let own = index().expect("the thread runs");
-    STATE.with_borrow_mut(|state| state.running[own] = true);
-    let result = f();
-    answer(own);
-    if are_enabled() {
-        // SeqCst: partner of the fences in `barrier`.
-        fence(Ordering::SeqCst);
+    let run = |running| STATE.with_borrow_mut(|state| state.running[own] = running);
+    if !are_enabled() {
+        return f();
     }
-    STATE.with_borrow_mut(|state| state.running[own] = false);
+    // Relaxed: orders nothing, as in `barrier`.
+    let _ = MARKER.compare_exchange(1, 2, Ordering::Relaxed, Ordering::Relaxed);
+    run(true);
+    // SeqCst, here and below: partners of the fences in `barrier`.
+    fence(Ordering::SeqCst);
+    let result = f();
+    // Relaxed: as above.
+    let _ = MARKER.compare_exchange(1, 2, Ordering::Relaxed, Ordering::Relaxed);
+    answer(own);
+    fence(Ordering::SeqCst);
+    run(false);
     result
 }
 
@@ -92,6 +99,9 @@ pub(crate) fn take() {
         return;
     }
     let Some(own) = index() else { return };
+    if !STATE.with_borrow(|state| state.running[own]) {
+        return;
+    }
     // Relaxed: orders nothing.
     MARKER.load(Ordering::Relaxed);
     answer(own);
