@@ -8,7 +8,11 @@ mod common;
 mod map;
 mod ops;
 mod reference;
+mod run_map;
+mod run_set;
 mod set;
+mod strategies;
+mod views;
 
 use std::fmt::Debug;
 
