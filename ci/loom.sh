@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Models under loom, in three tiers that differ in the reclaimer.
 #
-#   ci/loom.sh [contract|asymmetric|epoch]... [--full] [--only PATTERN]
+#   ci/loom.sh [contract|asymmetric|epoch]... [--full] [--only PATTERN] [--no-controls]
 #
 # contract    a stand-in that states what an epoch promises: every schedule, but for the models marked as bounded
 # asymmetric  the epoch of Linux, with fences and with interrupts in the place of `membarrier`: up to 2 preemptions
@@ -14,16 +14,18 @@ source "$(dirname "$0")/loom-source.sh"
 
 tiers=()
 only=
+controls=1
 while [ $# -gt 0 ]; do
     case $1 in
         contract | asymmetric | epoch) tiers+=("$1") ;;
         --full) ;;
+        --no-controls) controls= ;;
         --only)
             only=$2
             shift
             ;;
         *)
-            echo "expected contract, asymmetric, epoch, --full or --only PATTERN, found: $1" >&2
+            echo "expected contract, asymmetric, epoch, --full, --only PATTERN or --no-controls, found: $1" >&2
             exit 2
             ;;
     esac
@@ -56,7 +58,7 @@ run() {
         cd loom-tests
         if [ -n "$bound" ]; then export LOOM_MAX_PREEMPTIONS=$bound; else unset LOOM_MAX_PREEMPTIONS; fi
         RUSTFLAGS=$flags cargo test --release --target-dir "target/$tier" --test models -- \
-            --test-threads=1 ${only:+"$only"}
+            --test-threads=1 ${only:+"$only"} $([ -n "$controls" ] || echo "--skip controls::")
     )
 }
 

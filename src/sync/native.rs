@@ -81,6 +81,15 @@ impl<T> Lock<T> {
     }
 
     pub(crate) fn lock(&self) -> Locked<'_, T> {
+        // Where a lock waits the standard library's own code takes it, which ThreadSanitizer does not see into.
+        #[cfg(readmostly_tsan)]
+        loop {
+            match self.try_lock() {
+                Some(guard) => return guard,
+                None => yield_now(),
+            }
+        }
+        #[cfg(not(readmostly_tsan))]
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
