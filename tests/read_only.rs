@@ -318,7 +318,7 @@ impl Kind {
     }
 
     fn value(key: u64) -> u64 {
-        if key % 5 == 0 { key + OVERWRITTEN } else { key }
+        if key.is_multiple_of(5) { key + OVERWRITTEN } else { key }
     }
 
     /// Keys of the first table that have a value.

@@ -29,12 +29,14 @@ const MAX_LEN: usize = 4096;
 
 #[test]
 fn seeds_agree() {
+    #[allow(clippy::let_unit_value, reason = "a unit where no mistake can be planted")]
     let _planted = planted();
     seeds::all().for_each(|seed| run(&seed));
 }
 
 #[test]
 fn bytes_agree() {
+    #[allow(clippy::let_unit_value, reason = "a unit where no mistake can be planted")]
     let _planted = planted();
     bolero::check!().with_max_len(MAX_LEN).for_each(run);
 }

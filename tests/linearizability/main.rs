@@ -49,7 +49,7 @@ fn hunt(seed: u64, histories: usize) -> Tally {
         };
         let scenarios: Vec<_> = (0..BATCH.min(histories - tally.histories)).map(|_| scenario()).collect();
         let start = Instant::now();
-        let recorded = if batches / THREADS.len() % 2 == 0 {
+        let recorded = if (batches / THREADS.len()).is_multiple_of(2) {
             threads::run::<Plain>(&scenarios)
         } else {
             threads::run::<Dropped>(&scenarios)

@@ -93,13 +93,15 @@ impl Gate {
         let mut deadline = None;
         while self.arrived.load(SeqCst) < self.threads * (round + 1) {
             spins += 1;
-            if spins % 256 != 0 {
+            if !spins.is_multiple_of(256) {
                 hint::spin_loop();
                 continue;
             }
             assert!(!self.broken.load(SeqCst), "another thread has panicked");
             thread::yield_now();
-            if spins % (1 << 16) == 0 && Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + PATIENCE) {
+            if spins.is_multiple_of(1 << 16)
+                && Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + PATIENCE)
+            {
                 // A thread in an endless loop can be neither joined nor ended.
                 eprintln!("a thread did not come back from the scenario before this one: {scenario:#?}");
                 process::abort();

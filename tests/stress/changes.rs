@@ -199,7 +199,7 @@ impl Counted {
                 let counted = map.compute(Tracked::key(id), |current| match current {
                     Some(value) if value.version_of(id) > HIGH => Operation::Remove,
                     Some(value) => Operation::Insert(up(value)),
-                    None if id % 2 == 0 => Operation::Insert(Tracked::new(id, 1)),
+                    None if id.is_multiple_of(2) => Operation::Insert(Tracked::new(id, 1)),
                     None => Operation::Abort(()),
                 });
                 match counted {

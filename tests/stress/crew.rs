@@ -89,7 +89,7 @@ impl Worker {
     ///
     /// If it went on at once, its next guard would order what it saw under the last one too.
     pub(crate) fn rest_sometimes(&mut self) {
-        if self.id % 2 == 0 && self.one_in(16) {
+        if self.id.is_multiple_of(2) && self.one_in(16) {
             thread::sleep(Duration::from_millis(self.below(20)));
         }
     }

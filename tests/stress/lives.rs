@@ -78,7 +78,7 @@ impl Drop for LastWords {
         let second = LEFT.pin();
         assert_eq!((first.version_of(id), second.get(&id).map(|value| value.version_of(id))), (0, Some(1)));
         drop((first, second));
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             LEFT.remove(&id);
         }
     }

@@ -163,7 +163,7 @@ impl Growing {
 
     /// Every other reader does not look at `filled` first: nothing but the map itself may order it after a writer.
     fn find(&self, mut worker: Worker) {
-        let insists = worker.id % 2 == 0;
+        let insists = worker.id.is_multiple_of(2);
         // Relaxed: only the end is looked for.
         while self.filled.iter().any(|filled| filled.load(Ordering::Relaxed) + self.writers < self.keys) {
             for _ in 0..64 {
