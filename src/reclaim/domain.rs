@@ -10,15 +10,23 @@
 //!   be `'static`.
 //! - Destructors are paced: an operation that retires something drops at most [`FREE_BURST`] retired things in return.
 //!
-//! # Bins
+//! # Bins and the queue
 //!
-//! Garbage lies in a few bins, one to a stripe of threads. A thread checks a bin *out* (swaps a null pointer in), works
-//! on it alone and puts it back. Nobody waits for a bin: who finds none starts a new one, and who finds the place taken
-//! when putting back merges the two. So destructors of the user's may use the map. What they retire is not freed by
-//! them in turn, which could nest without end, but by a later operation.
+//! What is retired goes into a *bin*, one to a stripe of threads. A thread checks a bin *out* (swaps a null pointer in),
+//! works on it alone and puts it back. Nobody waits for a bin: who finds none starts a new one, and who finds the place
+//! taken when putting back merges the two. So destructors of the user's may use the map. What they retire is not freed
+//! by them in turn, which could nest without end, but by a later operation.
+//!
+//! A full batch is handed over to the *queue* that all threads share, in exchange for batches that are due: a *trade*.
+//! A thread can lose the processor at any time, for as long as all others take to have their turn, and nobody can free
+//! what it has checked out meanwhile. So no bin holds more than what is dropped until the next trade. That is paced by
+//! the queue: while it is long, operations drop up to [`FREE_BURST`] things for each that is retired, and garbage that
+//! has piled up behind a stalled reader goes faster than new comes.
+//!
+//! The queue has a lock, and a thread that finds it taken trades another time.
 
 use std::array;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::fmt;
 use std::mem::{self, ManuallyDrop};
 use std::ops::{Deref, DerefMut};
@@ -26,7 +34,7 @@ use std::ptr;
 
 use super::epoch::{Guard, Ticket, advance, advance_sometimes, pin};
 use crate::sync::{
-    AtomicBool, AtomicPtr, CachePadded, LocalCell, Ordering, fault, figure, global, local, scaled, stripes,
+    AtomicBool, AtomicPtr, CachePadded, LocalCell, Lock, Ordering, fault, figure, global, local, scaled, stripes,
     thread_index, yield_now,
 };
 
@@ -36,13 +44,13 @@ const BATCH: usize = scaled(256, 1);
 /// Attempts to free garbage that is not due between two requests to move the epoch for it.
 const TENDS_PER_ADVANCE: usize = scaled(64, 1);
 
-/// Destructors that one operation runs while little garbage waits.
+/// Destructors that one operation runs while little garbage waits, and batches that one trade brings for it.
 const FREE_STEADY: usize = 2;
 
-/// Destructors that one operation runs at most.
+/// Destructors that one operation runs at most, and batches that one trade brings at most.
 const FREE_BURST: usize = 8;
 
-/// Batches that wait in a bin above which operations free [`FREE_BURST`] instead of [`FREE_STEADY`].
+/// Batches in the queue above which trades bring [`FREE_BURST`] of them instead of [`FREE_STEADY`].
 ///
 /// Far more than wait while the epoch moves on time: what the steady rate keeps up with needs no burst.
 const BACKLOG: usize = 48;
@@ -67,13 +75,24 @@ impl<G> Graveyard<G> {
     }
 
     pub(crate) fn push(&mut self, item: G) {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == Self::CHUNK) {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() >= Self::CHUNK) {
             self.chunks.push(Vec::with_capacity(Self::CHUNK));
         }
         if let Some(chunk) = self.chunks.last_mut() {
             chunk.push(item);
             self.len += 1;
         }
+    }
+
+    fn push_chunk(&mut self, chunk: Vec<G>) {
+        self.len += chunk.len();
+        self.chunks.push(chunk);
+    }
+
+    fn pop_chunk(&mut self) -> Option<Vec<G>> {
+        let chunk = self.chunks.pop()?;
+        self.len -= chunk.len();
+        Some(chunk)
     }
 
     fn pop(&mut self) -> Option<G> {
@@ -87,30 +106,38 @@ impl<G> Graveyard<G> {
         }
     }
 
+    fn append(&mut self, other: &mut Graveyard<G>) {
+        self.chunks.append(&mut other.chunks);
+        self.len += mem::take(&mut other.len);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 }
 
 global! {
-    /// How many batches have been sealed, by all threads: orders those of different bins when these are merged.
+    /// How many batches have been sealed, by all threads.
     static SEALED: figure::AtomicU64 = figure::AtomicU64::new(0);
 }
 
+/// What was retired in one piece of time, to be dropped when the ticket is due.
 struct Batch<G> {
+    /// Which one it is of all that were sealed.
+    number: u64,
     ticket: Ticket,
     items: Vec<G>,
 }
 
-/// The garbage of one stripe of threads, in the order in which it ripens: open, sealed, ripe.
+/// The garbage of one stripe of threads, in the order in which it ripens.
 struct Bin<G> {
     open: Vec<G>,
-    /// By the order in which they were sealed, which is about that in which they ripen.
-    sealed: BTreeMap<u64, Batch<G>>,
-    ripe: Vec<G>,
+    /// To be handed over to the queue.
+    sealed: Vec<Batch<G>>,
+    /// To be handed over too: nobody can reach it any more.
     graves: Vec<Graveyard<G>>,
-    /// How many items lie in all of these.
-    len: usize,
+    /// To be dropped before the next trade.
+    ripe: Graveyard<G>,
     seals: usize,
     tends: usize,
     /// The place to look into at the next visit.
@@ -121,10 +148,9 @@ impl<G> Bin<G> {
     fn new() -> Box<Self> {
         Box::new(Bin {
             open: Vec::new(),
-            sealed: BTreeMap::new(),
-            ripe: Vec::new(),
+            sealed: Vec::new(),
             graves: Vec::new(),
-            len: 0,
+            ripe: Graveyard::new(),
             seals: 0,
             tends: 0,
             visit: 0,
@@ -136,83 +162,79 @@ impl<G> Bin<G> {
             self.open.reserve_exact(BATCH);
         }
         self.open.push(item);
-        self.len += 1;
-    }
-
-    /// Puts in something that is due already.
-    fn push_ripe(&mut self, item: G) {
-        self.ripe.push(item);
-        self.len += 1;
-    }
-
-    fn bury(&mut self, yard: Graveyard<G>) {
-        self.len += yard.len;
-        self.graves.push(yard);
     }
 
     fn seal(&mut self, guard: &Guard) {
         if self.open.is_empty() {
             return;
         }
-        // The vector that held the last ripe batch is empty most of the time; it serves as the next open one.
-        let spare = if self.ripe.is_empty() { mem::take(&mut self.ripe) } else { Vec::new() };
-        let items = mem::replace(&mut self.open, spare);
-        // Relaxed: only the number counts; a batch that is out of order is looked at later than it might be.
-        let order = SEALED.fetch_add(1, Ordering::Relaxed);
-        self.sealed.insert(order, Batch { ticket: Ticket::issue(guard), items });
+        let items = mem::take(&mut self.open);
+        // Relaxed: only the number counts, for `Domain::flush`.
+        let number = SEALED.fetch_add(1, Ordering::Relaxed);
+        self.sealed.push(Batch { number, ticket: Ticket::issue(guard), items });
         self.seals += 1;
-    }
-
-    /// Something that may be dropped now.
-    fn pop_ripe(&mut self) -> Option<G> {
-        loop {
-            if let Some(item) = self.ripe.pop() {
-                self.len -= 1;
-                return Some(item);
-            }
-            if let Some(yard) = self.graves.last_mut() {
-                match yard.pop() {
-                    Some(item) => {
-                        self.len -= 1;
-                        return Some(item);
-                    }
-                    None => drop(self.graves.pop()),
-                }
-            } else {
-                let oldest =
-                    self.sealed.first_entry().filter(|oldest| oldest.get().ticket.is_due() || fault!(FreeAtOnce))?;
-                self.ripe = oldest.remove().items;
-            }
-        }
-    }
-
-    /// Whether so much waits that operations should free more than they retire.
-    fn has_backlog(&self) -> bool {
-        !self.graves.is_empty() || self.sealed.len() > BACKLOG
     }
 
     /// Takes over what `other` holds, but for its open batch.
     fn adopt(&mut self, other: &mut Bin<G>) {
-        // The few to the many: one of them is short unless two threads were held up together.
-        if self.sealed.len() < other.sealed.len() {
-            mem::swap(&mut self.sealed, &mut other.sealed);
-        }
-        self.sealed.extend(mem::take(&mut other.sealed));
+        self.sealed.append(&mut other.sealed);
         self.graves.append(&mut other.graves);
         self.ripe.append(&mut other.ripe);
-        self.len += other.len - other.open.len();
-        other.len = other.open.len();
     }
 
     /// Takes over all that `other` holds.
     fn merge(&mut self, mut other: Box<Bin<G>>) {
         self.adopt(&mut other);
-        self.len += other.open.len();
         self.open.append(&mut other.open);
     }
 
+    /// How many items lie here.
+    fn len(&self) -> usize {
+        let sealed = self.sealed.iter().map(|batch| batch.items.len());
+        let buried = self.graves.iter().map(|yard| yard.len);
+        self.open.len() + sealed.sum::<usize>() + buried.sum::<usize>() + self.ripe.len
+    }
+
     fn is_idle(&self) -> bool {
-        self.len == self.open.len()
+        self.sealed.is_empty() && self.graves.is_empty() && self.ripe.is_empty()
+    }
+}
+
+/// What waits to be dropped, of all threads.
+struct Queue<G> {
+    /// About in the order in which they were sealed, which is about that in which they ripen.
+    sealed: VecDeque<Batch<G>>,
+    graves: Vec<Graveyard<G>>,
+    /// How many items lie in both.
+    len: usize,
+}
+
+impl<G> Queue<G> {
+    const fn new() -> Self {
+        Queue { sealed: VecDeque::new(), graves: Vec::new(), len: 0 }
+    }
+
+    fn take_over(&mut self, bin: &mut Bin<G>) {
+        let before = bin.len();
+        self.sealed.extend(bin.sealed.drain(..));
+        self.graves.append(&mut bin.graves);
+        self.len += before - bin.len();
+    }
+
+    /// Things that may be dropped now, not many.
+    fn pop_due(&mut self) -> Option<Vec<G>> {
+        let chunk = loop {
+            let Some(yard) = self.graves.last_mut() else {
+                self.sealed.front().filter(|oldest| oldest.ticket.is_due() || fault!(FreeAtOnce))?;
+                break self.sealed.pop_front()?.items;
+            };
+            match yard.pop_chunk() {
+                Some(chunk) => break chunk,
+                None => drop(self.graves.pop()),
+            }
+        };
+        self.len -= chunk.len();
+        Some(chunk)
     }
 }
 
@@ -247,7 +269,7 @@ impl<G> Place<G> {
     fn put(&self, mut bin: Box<Bin<G>>) {
         loop {
             // Relaxed: a figure for `Domain::pending`.
-            self.len.store(bin.len, Ordering::Relaxed);
+            self.len.store(bin.len(), Ordering::Relaxed);
             let raw = Box::into_raw(bin);
             // Release on success: publishes the bin's contents to the Acquire swap in `take`. Relaxed on failure: the
             // pointer found is not followed here.
@@ -310,6 +332,9 @@ impl<G> Drop for CheckedOut<'_, G> {
 /// The garbage of one map and its snapshots.
 pub(crate) struct Domain<G> {
     places: Box<[CachePadded<Place<G>>]>,
+    queue: CachePadded<Lock<Queue<G>>>,
+    /// How much lies in the queue.
+    queued: figure::AtomicUsize,
     /// A hint that garbage waits which no later `retire` may come to free: see [`Domain::tend`].
     owed: AtomicBool,
     longest_free: figure::AtomicUsize,
@@ -319,6 +344,8 @@ impl<G: Retired> Domain<G> {
     pub(crate) fn new() -> Self {
         Domain {
             places: (0..stripes()).map(|_| CachePadded::new(Place::new())).collect(),
+            queue: CachePadded::new(Lock::new(Queue::new())),
+            queued: figure::AtomicUsize::new(0),
             owed: AtomicBool::new(false),
             longest_free: figure::AtomicUsize::new(0),
         }
@@ -330,10 +357,10 @@ impl<G: Retired> Domain<G> {
     ///
     /// No thread that pins from now on may reach `item`, and it must not have been retired before.
     pub(crate) unsafe fn retire(&self, item: G, guard: &Guard) {
-        self.work(guard, |bin| {
+        self.work(|bin| {
             bin.push(item);
             if bin.open.len() >= BATCH {
-                bin.seal(guard);
+                self.seal(bin, guard);
             }
         });
     }
@@ -346,7 +373,7 @@ impl<G: Retired> Domain<G> {
     pub(crate) unsafe fn retire_now(&self, item: G, guard: &Guard) {
         let mut bin = self.place().check_out();
         bin.push(item);
-        bin.seal(guard);
+        self.seal(&mut bin, guard);
         drop(bin);
         self.owe();
     }
@@ -356,7 +383,7 @@ impl<G: Retired> Domain<G> {
         if yard.is_empty() {
             return;
         }
-        self.place().check_out().bury(yard);
+        self.place().check_out().graves.push(yard);
         self.owe();
     }
 
@@ -374,9 +401,13 @@ impl<G: Retired> Domain<G> {
         // Acquire: pairs with the Release exchange in `owe`: garbage whose hint is cleared here is found in its bin below.
         self.owed.swap(false, Ordering::Acquire);
         let mut rest = false;
-        self.work(guard, |bin| {
+        self.work(|bin| {
+            if bin.ripe.is_empty() {
+                self.trade(bin);
+            }
             if bin.is_idle() {
                 self.places.iter().for_each(|place| Self::collect(place, bin, guard));
+                self.trade(bin);
             }
             rest = !bin.is_idle() || self.others_wait();
             bin.tends += 1;
@@ -395,11 +426,16 @@ impl<G: Retired> Domain<G> {
         self.owed.swap(true, Ordering::Release);
     }
 
-    /// Whether a bin that another thread has checked out, and so was not collected from, had something in it.
+    /// Whether something waits in the queue, or in a bin that another thread has checked out and that was therefore not
+    /// collected from.
     fn others_wait(&self) -> bool {
         let own = ptr::from_ref(self.place());
-        // Relaxed: partner of the store in `Place::put`; a hint.
-        self.places.iter().any(|place| !ptr::eq(&raw const **place, own) && place.len.load(Ordering::Relaxed) > 0)
+        // Relaxed, both: partners of the stores in `trade` and `Place::put`; hints.
+        self.queued.load(Ordering::Relaxed) > 0
+            || self
+                .places
+                .iter()
+                .any(|place| !ptr::eq(&raw const **place, own) && place.len.load(Ordering::Relaxed) > 0)
     }
 
     fn place(&self) -> &Place<G> {
@@ -417,26 +453,40 @@ impl<G: Retired> Domain<G> {
     }
 
     /// Lets `change` work on this thread's bin, then drops a few things that are due: more if many are.
-    fn work(&self, guard: &Guard, change: impl FnOnce(&mut Bin<G>)) {
+    fn work(&self, change: impl FnOnce(&mut Bin<G>)) {
         let mut bin = self.place().check_out();
         change(&mut bin);
-        if bin.seals >= SEALS_PER_VISIT {
-            self.visit(&mut bin, guard);
-        }
-        if bin.has_backlog() {
+        if bin.ripe.len > FREE_STEADY * BATCH {
             self.free_some::<FREE_BURST>(bin);
         } else {
             self.free_some::<FREE_STEADY>(bin);
         }
     }
 
-    /// Collects what lies in the bin of another stripe.
+    /// Seals the open batch of the bin and brings it to the queue; sometimes one of another stripe too.
     #[cold]
-    fn visit(&self, bin: &mut Bin<G>, guard: &Guard) {
-        bin.seals = 0;
-        bin.visit = (bin.visit + 1) & (self.places.len() - 1);
-        let visited = &self.places[bin.visit];
-        Self::collect(visited, bin, guard);
+    fn seal(&self, bin: &mut Bin<G>, guard: &Guard) {
+        bin.seal(guard);
+        if bin.seals >= SEALS_PER_VISIT {
+            bin.seals = 0;
+            bin.visit = (bin.visit + 1) & (self.places.len() - 1);
+            Self::collect(&self.places[bin.visit], bin, guard);
+        }
+        self.trade(bin);
+    }
+
+    /// Hands over to the queue what waits in the bin, and takes from it what is due, unless another thread trades.
+    fn trade(&self, bin: &mut Bin<G>) {
+        let Some(mut queue) = self.queue.try_lock() else { return };
+        queue.take_over(bin);
+        let chunks = if queue.sealed.len() > BACKLOG || !queue.graves.is_empty() { FREE_BURST } else { FREE_STEADY };
+        while bin.ripe.len < chunks * BATCH
+            && let Some(due) = queue.pop_due()
+        {
+            bin.ripe.push_chunk(due);
+        }
+        // Relaxed: a figure for `Domain::pending` and a hint for `others_wait`.
+        self.queued.store(queue.len, Ordering::Relaxed);
     }
 
     /// Puts the bin back and then drops up to `N` due things of it.
@@ -445,14 +495,14 @@ impl<G: Retired> Domain<G> {
             drop(bin);
             return self.owe();
         };
-        let due: [Option<G>; N] = array::from_fn(|_| bin.pop_ripe());
+        let due: [Option<G>; N] = array::from_fn(|_| bin.ripe.pop());
         drop(bin);
         let mut freed = 0;
         for item in due.into_iter().flatten() {
             freed += 1;
             // An item too large to be freed in one step comes back smaller; it is ripe already.
             if let Some(rest) = item.free() {
-                self.place().check_out().push_ripe(rest);
+                self.place().check_out().ripe.push(rest);
                 self.owe();
             }
         }
@@ -484,13 +534,10 @@ impl<G: Retired> Domain<G> {
             }
             // Relaxed: every batch of before the call has been sealed by now, here or by a thread that handed it over.
             let until = *until.get_or_insert_with(|| SEALED.load(Ordering::Relaxed));
-            let before = bin.len;
-            while let Some(item) = bin.pop_ripe() {
-                drop(item);
-            }
-            let old_batches = bin.sealed.first_key_value().is_some_and(|(&order, _)| order < until);
+            let dropped = self.drop_due(&mut bin);
+            let old_batches = self.queue.lock().sealed.iter().any(|batch| batch.number < until);
             done_rounds = if old_batches { 0 } else { done_rounds + 1 };
-            if bin.len < before {
+            if dropped {
                 idle_rounds = 0;
             } else {
                 idle_rounds += 1;
@@ -501,10 +548,33 @@ impl<G: Retired> Domain<G> {
         }
     }
 
+    /// Drops all that is due in the bin and in the queue; false if that is nothing.
+    fn drop_due(&self, bin: &mut Bin<G>) -> bool {
+        let mut dropped = false;
+        loop {
+            while let Some(item) = bin.ripe.pop() {
+                drop(item);
+                dropped = true;
+            }
+            let mut queue = self.queue.lock();
+            queue.take_over(bin);
+            let due = queue.pop_due();
+            // Relaxed: as in `trade`.
+            self.queued.store(queue.len, Ordering::Relaxed);
+            drop(queue);
+            match due {
+                Some(due) => bin.ripe.push_chunk(due),
+                None => return dropped,
+            }
+        }
+    }
+
     /// How many retired items have not been dropped yet.
     pub(crate) fn pending(&self) -> usize {
-        // Relaxed: partner of the store in `Place::put`; a figure. A bin that is checked out counts as it was before.
-        self.places.iter().map(|place| place.len.load(Ordering::Relaxed)).sum()
+        // Relaxed, both: partners of the stores in `Place::put` and `trade`; figures. A bin that is checked out counts
+        // as it was before.
+        let in_bins: usize = self.places.iter().map(|place| place.len.load(Ordering::Relaxed)).sum();
+        in_bins + self.queued.load(Ordering::Relaxed)
     }
 
     /// The most destructors that one operation has run, `flush` excepted.
