@@ -222,15 +222,15 @@ impl<K, V> Table<K, V> {
 
     /// Whether keys are, or were, added to a table behind this one.
     pub(super) fn is_amended(&self) -> bool {
-        // Acquire: pairs with the Release store in `link`: a table found amended is not taken for complete, one found
-        // not amended held every key of the map at this moment.
-        !self.next.load(Ordering::Acquire).is_null()
+        // Relaxed: what is there is not looked at here, and who finds something loads it again, in `next`. Who finds
+        // nothing knows that all keys were in this table at this moment: a new one goes behind it after `link` alone.
+        !self.next.load(Ordering::Relaxed).is_null()
     }
 
     /// Publishes `next` as the table that this one is copied to. Called once, under the writer lock.
     pub(super) fn link(&self, next: &Arc<Self>) {
         self.generation.link(&next.generation);
-        // Release: pairs with the Acquire loads in `next` and `is_amended`.
+        // Release: pairs with the Acquire load in `next`.
         self.next.store(Arc::as_ptr(next).cast_mut(), Ordering::Release);
     }
 

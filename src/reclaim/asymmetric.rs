@@ -35,7 +35,7 @@
 //!
 //! *What T read under its guard happens before the free.* T's store of `UNPINNED`, or of a later pin, is a Release that
 //! A3's look at the record (Acquire) reads; A3's exchange is a Release; who finds the ticket due has read it, or a
-//! later one in the same chain of exchanges, with Acquire.
+//! later one in the release sequence that it heads, with Acquire.
 //!
 //! *References that T did not get through the link that W removed.* T may have made X itself, or have reached it
 //! through something that was unreachable before X was. Then T was pinned when W removed the link, or T's way to X
@@ -45,7 +45,6 @@
 //!
 //! A thread that registers late adds its record before it pins. If A3 does not find the record, the thread added it
 //! after its part of F3, and step 2 holds as if it had been stored then.
-
 //!
 //! # Limits
 //!
@@ -176,7 +175,7 @@ impl Record {
         let pins = self.pins.get();
         self.pins.set(pins + 1);
         if pins & !GIVEN_UP == 0 {
-            // Acquire: pairs with the Release half of the exchange in `advance`: step 3 of the argument.
+            // Acquire: pairs with the Release exchange in `advance`: step 3 of the argument.
             self.enter(EPOCH.load(Ordering::Acquire));
         }
         Guard { record: self, _not_send: PhantomData }
@@ -303,8 +302,7 @@ impl Ticket {
     }
 
     pub(super) fn is_due(&self) -> bool {
-        // Acquire: pairs with the Release half of the exchange in `advance`, and through its chain with every unpin it
-        // saw.
+        // Acquire: pairs with the Release exchange in `advance`, and so with every unpin that was seen before it.
         let passed = EPOCH.load(Ordering::Acquire).wrapping_sub(self.0);
         passed >= DUE_AFTER || fault!(DueEarly) && passed >= DUE_AFTER - STEP
     }
@@ -324,9 +322,8 @@ pub(super) fn advance_sometimes(guard: &Guard) {
 /// Tries to move the epoch by one step.
 #[cold]
 pub(super) fn advance(_guard: &Guard) {
-    // Acquire: pairs with the Release half of the exchange below, made by an earlier advance: the chain that `is_due`
-    // follows.
-    let epoch = EPOCH.load(Ordering::Acquire);
+    // Relaxed: step 1 of the argument needs that this comes before the fence in `heavy_barrier`, and no more.
+    let epoch = EPOCH.load(Ordering::Relaxed);
     if !heavy_barrier() {
         return;
     }
@@ -341,9 +338,10 @@ pub(super) fn advance(_guard: &Guard) {
         }
         record = here.next;
     }
-    // AcqRel: Release pairs with the Acquire loads of the epoch; Acquire keeps the chain of exchanges one. Relaxed on
-    // failure: another thread has moved the epoch, which is as good.
-    let _ = EPOCH.compare_exchange(epoch, epoch.wrapping_add(STEP), Ordering::AcqRel, Ordering::Relaxed);
+    // Release: pairs with the Acquire loads of the epoch. No Acquire: an exchange continues the release sequence of the
+    // one before, so who reads this one is ordered after what that advance saw. Relaxed on failure: another thread has
+    // moved the epoch, which is as good.
+    let _ = EPOCH.compare_exchange(epoch, epoch.wrapping_add(STEP), Ordering::Release, Ordering::Relaxed);
 }
 
 /// Orders this thread against the light barriers of all others, as SeqCst fences would; false if that failed.
