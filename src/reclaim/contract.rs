@@ -4,15 +4,15 @@
 //! advance and no record that lags behind, so models of the map stay small enough to be tried without a bound; models of
 //! the real epochs are models of their own.
 //!
-//! What a real epoch orders is stated with fences and no more of them than that: what was unreachable before a ticket
-//! was issued is not found under guards of after (a fence on both sides), and what happened under a guard comes before
-//! the ticket is found due (Release at the end of the guard, Acquire by who asks). The bookkeeping itself is done in
-//! steps that the model checker does not see, so that it orders nothing; [`Marker`] tells it that their order matters.
+//! It orders no more than that asks for: what was unreachable before a ticket was issued is not found under guards of
+//! after, and what happened under a guard comes before the ticket is found due. No fences: loom's order more than C11's
+//! do, and one in each pin would hide what the map lacks. The bookkeeping itself is done in steps that the model checker
+//! does not see; [`Marker`], and the exchanges on [`Participants::issued`], tell it that their order matters.
 
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::sync::{AtomicUsize, Ordering, RefCell, fence, global, leak, local};
+use crate::sync::{AtomicUsize, Ordering, RefCell, global, leak, local};
 
 /// A thread, as far as guards are concerned.
 struct Participant {
@@ -35,6 +35,8 @@ unsafe impl Sync for Participant {}
 /// The threads that have ever been pinned.
 struct Participants {
     all: RefCell<Vec<&'static Participant>>,
+    /// Written when a ticket is issued, read by pins.
+    issued: AtomicUsize,
     /// Written at the end of a thread's last guard.
     unpinned: [AtomicUsize; THREADS],
     marker: Marker,
@@ -46,12 +48,12 @@ const THREADS: usize = 8;
 /// Tells a model checker in which order of steps things come out differently.
 ///
 /// A checker leaves out schedules that differ only in the order of steps which do not depend on each other, and judges
-/// that by the atomics that they access. Beginnings and ends of guards do not depend on each other; tickets depend on
-/// both. So the former load this atomic, and the latter try an exchange on it that fails.
+/// that by the atomics that they access. Ends of guards do not depend on each other; whether a ticket is due depends on
+/// them. So the former load this atomic, and who asks tries an exchange on it that fails.
 struct Marker(AtomicUsize);
 
 impl Marker {
-    fn before_guard_changes(&self) {
+    fn before_guard_ends(&self) {
         // Relaxed: orders nothing.
         self.0.load(Ordering::Relaxed);
     }
@@ -68,6 +70,7 @@ unsafe impl Sync for Participants {}
 global! {
     static PARTICIPANTS: Participants = Participants {
         all: RefCell::new(Vec::new()),
+        issued: AtomicUsize::new(0),
         unpinned: [(); THREADS].map(|()| AtomicUsize::new(0)),
         marker: Marker(AtomicUsize::new(0)),
     };
@@ -88,17 +91,14 @@ impl Participant {
     fn pin(&'static self) -> Guard {
         let first = self.state.borrow().guards == 0;
         if first {
-            PARTICIPANTS.marker.before_guard_changes();
+            // Acquire: pairs with the Release exchange in `issue`. An exchange, to read the last one. It and the step
+            // that follows are one, since models switch threads before an access and not after.
+            PARTICIPANTS.issued.fetch_add(0, Ordering::Acquire);
         }
         let mut state = self.state.borrow_mut();
         state.guards += 1;
-        if first {
-            state.pins += 1;
-            drop(state);
-            // SeqCst: partner of the fence in `issue`; it and the step before are one, since no model switches threads
-            // at a fence.
-            fence(Ordering::SeqCst);
-        }
+        state.pins += usize::from(first);
+        drop(state);
         Guard { participant: self, _not_send: PhantomData }
     }
 }
@@ -138,7 +138,7 @@ impl Participant {
             // Release: pairs with the Acquire exchange in `is_due`. An exchange too, although a store would do: loom takes
             // the order of a store and an exchange on one atomic for open when it is not (tokio-rs/loom#282).
             PARTICIPANTS.unpinned[self.index].fetch_add(1, Ordering::Release);
-            PARTICIPANTS.marker.before_guard_changes();
+            PARTICIPANTS.marker.before_guard_ends();
         }
         self.state.borrow_mut().guards -= 1;
     }
@@ -162,9 +162,8 @@ pub(super) struct Ticket(Vec<(&'static Participant, Option<usize>)>);
 
 impl Ticket {
     pub(super) fn issue(_guard: &Guard) -> Ticket {
-        PARTICIPANTS.marker.before_guards_are_looked_at();
-        // SeqCst: partner of the fence in `pin`.
-        fence(Ordering::SeqCst);
+        // Release: pairs with the Acquire exchange in `pin`: who pins from now on sees what was made unreachable.
+        PARTICIPANTS.issued.fetch_add(1, Ordering::Release);
         let pinned = |participant: &&'static Participant| {
             let State { guards, pins } = *participant.state.borrow();
             (*participant, (guards > 0).then_some(pins))

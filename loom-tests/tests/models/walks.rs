@@ -66,6 +66,26 @@ pub(crate) fn a_snapshot_keeps_its_keys() {
     });
 }
 
+/// Who joins a snapshot without the lock sees every key that was in the table when it was frozen.
+#[test]
+pub(crate) fn joining_a_snapshot() {
+    check_bounded([(vec![1], vec![1]), (vec![1, 2], vec![1, 2])], || {
+        let map = map_of(2, [1]);
+        let (seen, _held) = together(
+            &map,
+            |map| {
+                let snapshot = map.snapshot();
+                (sorted(&snapshot), sorted(&snapshot))
+            },
+            |map| {
+                insert(map, 2, 20);
+                map.snapshot()
+            },
+        );
+        seen
+    });
+}
+
 /// Two that freeze one table, of which one lets go, and an insert.
 #[test]
 pub(crate) fn two_snapshots_of_one_table() {
