@@ -27,8 +27,10 @@
 //!    + 1`. After Fw, W loaded `t`, which is older. Had F2 come first, W would have had to see `t + 1` or newer.
 //! 2. *A3 sees T's record.* T's record was stored before T's part of F3, or after it. If after, T's loads of links come
 //!    after it too, so after Fw (by 1), and see what W did: T would not have found X.
-//! 3. *The record does not let A3 pass.* It would have to say `t + 2`, loaded (Acquire) from A2's exchange (Release),
-//!    which comes after F2. Then T's loads of links come after F2, so after Fw (by 1): T would not have found X.
+//! 3. *The record does not let A3 pass.* It would have to say `t + 2`, which was stored after F2. With `membarrier`, a
+//!    load that comes before T's part of F2 cannot return that, so T's load of the epoch, and with it the loads of links,
+//!    come after T's part of F2. With fences, T's own comes after F2, since the load before it returns what was stored
+//!    after F2. Either way T's loads of links come after Fw (by 1): T would not have found X.
 //!
 //! That is why a ticket waits for three steps and not two: with two, step 3 would need a fence in T between the load of
 //! the epoch and the loads of links, which is what this epoch exists to avoid.
@@ -175,8 +177,8 @@ impl Record {
         let pins = self.pins.get();
         self.pins.set(pins + 1);
         if pins & !GIVEN_UP == 0 {
-            // Acquire: pairs with the Release exchange in `advance`: step 3 of the argument.
-            self.enter(EPOCH.load(Ordering::Acquire));
+            // Relaxed: what it comes after is a matter of the barriers: step 3 of the argument.
+            self.enter(EPOCH.load(Ordering::Relaxed));
         }
         Guard { record: self, _not_send: PhantomData }
     }
@@ -255,8 +257,8 @@ impl Guard {
     #[inline]
     pub(crate) fn repin(&mut self) {
         if self.record.pins.get() & !GIVEN_UP == 1 {
-            // Acquire: as in `pin`.
-            let epoch = EPOCH.load(Ordering::Acquire);
+            // Relaxed: as in `pin`.
+            let epoch = EPOCH.load(Ordering::Relaxed);
             // Relaxed: this thread stored it. In the same epoch a new pin would protect no less than the old one.
             if self.record.epoch.load(Ordering::Relaxed) != epoch {
                 self.record.enter(epoch);
@@ -338,7 +340,7 @@ pub(super) fn advance(_guard: &Guard) {
         }
         record = here.next;
     }
-    // Release: pairs with the Acquire loads of the epoch. No Acquire: an exchange continues the release sequence of the
+    // Release: pairs with the Acquire load in `is_due`. No Acquire: an exchange continues the release sequence of the
     // one before, so who reads this one is ordered after what that advance saw. Relaxed on failure: another thread has
     // moved the epoch, which is as good.
     let _ = EPOCH.compare_exchange(epoch, epoch.wrapping_add(STEP), Ordering::Release, Ordering::Relaxed);
