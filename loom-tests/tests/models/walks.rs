@@ -1,5 +1,8 @@
 //! Iterations, snapshots and `clear` against changes.
 
+use std::panic::{self, AssertUnwindSafe};
+use std::rc::Rc;
+
 use readmostly_loom_tests::*;
 
 /// The keys of an iteration under one guard, in order.
@@ -140,6 +143,22 @@ pub(crate) fn a_snapshot_after_the_map() {
         let reader = loom::thread::spawn(move || sorted(&snapshot));
         drop(map);
         reader.join().unwrap()
+    });
+}
+
+/// One thread moves the entries out, the other drops the last of the garbage: a first value in a node.
+#[test]
+pub(crate) fn a_snapshot_ends_while_entries_are_moved_out() {
+    check_bounded([Some(1), None], || {
+        let map = map_of(1, [1]);
+        insert(&map, 1, 11);
+        let snapshot = map.snapshot();
+        let other = loom::thread::spawn(move || drop(snapshot));
+        let map = Rc::into_inner(map).expect("nobody else has it");
+        // Panics while the snapshot shares the entries.
+        let moved = panic::catch_unwind(AssertUnwindSafe(|| map.into_iter().count())).ok();
+        other.join().unwrap();
+        moved
     });
 }
 
