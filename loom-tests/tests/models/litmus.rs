@@ -134,6 +134,26 @@ pub(crate) fn a_ticket_waits_whoever_moves_the_epoch_with_membarrier() {
     });
 }
 
+/// The one who frees has not moved the epoch, and may have looked at it late: a ticket is no older than what it is for,
+/// and found due it comes after all that was read.
+#[test]
+#[cfg_attr(readmostly_crossbeam, ignore = "three threads with crossbeam-epoch take hours")]
+pub(crate) fn a_ticket_waits_when_others_move_the_epoch() {
+    check_bounded(ALL, || {
+        interrupts::disable();
+        let object = Object::new();
+        let other = Rc::clone(&object);
+        let writer = spawn(move || {
+            let ticket = other.retire();
+            other.free(&ticket)
+        });
+        let helper = spawn(|| advance(3));
+        let read = read_under_a_guard(&object);
+        helper.join().unwrap();
+        (read, writer.join().unwrap())
+    });
+}
+
 /// Two steps are not enough: a step that began before the link was cut may let a reader in that has not seen the cut,
 /// and the next finds the reader in the epoch that it expects.
 #[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
