@@ -44,8 +44,35 @@ where
     check_up_to(Some(bound.unwrap_or(3)), allowed, model);
 }
 
+/// As [`check`], for a model that prescribes when threads take turns: they do at no other time.
+pub fn check_scripted<O>(allowed: impl IntoIterator<Item = O>, model: impl Fn() -> O + Sync + Send + 'static)
+where
+    O: Ord + Debug + Send + 'static,
+{
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(0);
+    run(builder, true, allowed, model);
+}
+
 fn check_up_to<O>(
     preemptions: Option<usize>,
+    allowed: impl IntoIterator<Item = O>,
+    model: impl Fn() -> O + Sync + Send + 'static,
+) where
+    O: Ord + Debug + Send + 'static,
+{
+    let mut builder = Builder::new();
+    if builder.preemption_bound.is_none() {
+        builder.preemption_bound = if EXHAUSTIVE { preemptions } else { Some(2) };
+    }
+    let all = builder.preemption_bound.is_none();
+    run(builder, all, allowed, model);
+}
+
+/// `all`: each of the allowed outcomes must come up.
+fn run<O>(
+    mut builder: Builder,
+    all: bool,
     allowed: impl IntoIterator<Item = O>,
     model: impl Fn() -> O + Sync + Send + 'static,
 ) where
@@ -54,11 +81,7 @@ fn check_up_to<O>(
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
     let executions = Arc::new(AtomicUsize::new(0));
     let _planted = crate::controls::planted();
-    let mut builder = Builder::new();
     builder.max_branches = 50_000;
-    if builder.preemption_bound.is_none() {
-        builder.preemption_bound = if EXHAUSTIVE { preemptions } else { Some(2) };
-    }
     let bound = builder.preemption_bound;
     let (outcomes, count) = (Arc::clone(&seen), Arc::clone(&executions));
     builder.check(move || {
@@ -75,7 +98,7 @@ fn check_up_to<O>(
     let allowed: BTreeSet<O> = allowed.into_iter().collect();
     let forbidden: Vec<_> = seen.difference(&allowed).collect();
     assert!(forbidden.is_empty(), "outcomes that must not be: {forbidden:?}");
-    if bound.is_none() {
+    if all {
         let missing: Vec<_> = allowed.difference(&seen).collect();
         assert!(missing.is_empty(), "outcomes that never came up: {missing:?}");
     }

@@ -1,7 +1,7 @@
 //! The epoch by itself, for models of it.
 
 use super::epoch;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, yield_now};
 
 /// What leads to something that is retired.
 #[allow(missing_debug_implementations, reason = "says nothing")]
@@ -25,6 +25,38 @@ impl Link {
     pub fn cut(&self) {
         // Release: pairs with the Acquire in `follow`, as in the map.
         self.0.store(0, Ordering::Release);
+    }
+}
+
+/// Has threads take turns in a fixed order, and orders no memory.
+#[allow(missing_debug_implementations, reason = "says nothing")]
+pub struct Turns(AtomicUsize);
+
+impl Turns {
+    /// The first turn is 0.
+    #[must_use]
+    pub fn new() -> Self {
+        Turns(AtomicUsize::new(0))
+    }
+
+    /// Waits until it is this turn.
+    pub fn wait_for(&self, turn: usize) {
+        // Relaxed: orders nothing, which is the point.
+        while self.0.load(Ordering::Relaxed) != turn {
+            yield_now();
+        }
+    }
+
+    /// Begins this turn.
+    pub fn begin(&self, turn: usize) {
+        // Relaxed: as in `wait_for`.
+        self.0.store(turn, Ordering::Relaxed);
+    }
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Turns::new()
     }
 }
 

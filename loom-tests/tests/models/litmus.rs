@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use loom::cell::UnsafeCell;
-use readmostly::epoch::{self, Link, Ticket};
+use readmostly::epoch::{self, Link, Ticket, Turns};
 use readmostly::interrupts;
-use readmostly_loom_tests::{check, check_bounded};
+use readmostly_loom_tests::{check, check_bounded, check_scripted};
 
 /// Something that a link leads to until it is retired, and that is freed when its ticket is due.
 struct Object {
@@ -151,6 +151,107 @@ pub(crate) fn a_ticket_waits_when_others_move_the_epoch() {
         let read = read_under_a_guard(&object);
         helper.join().unwrap();
         (read, writer.join().unwrap())
+    });
+}
+
+/// The cut comes after the first step, but the writer takes the epoch for what it was before; the reader pins after the
+/// second, in which it may have been interrupted before the writer was. These are more switches than a model can try, so
+/// they are prescribed.
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
+#[test]
+pub(crate) fn a_cut_is_seen_by_who_pins_two_steps_later() {
+    check_scripted([(false, true), (false, false)], || {
+        interrupts::enable();
+        let (object, turns) = (Object::new(), Rc::new(Turns::new()));
+        let (others, their_turns) = (Rc::clone(&object), Rc::clone(&turns));
+        let writer = spawn(move || {
+            their_turns.wait_for(1);
+            let ticket = others.retire();
+            their_turns.begin(2);
+            their_turns.wait_for(5);
+            let freed = others.free(&ticket);
+            their_turns.begin(6);
+            freed
+        });
+        let their_turns = Rc::clone(&turns);
+        let helper = spawn(move || {
+            for turn in [0, 2, 4] {
+                their_turns.wait_for(turn);
+                advance(1);
+                their_turns.begin(turn + 1);
+            }
+        });
+        let read = interrupts::running(|| {
+            turns.wait_for(3);
+            let _guard = epoch::pin();
+            let there = object.link.follow() == 1;
+            turns.begin(4);
+            turns.wait_for(6);
+            there && object.read_what_was_found()
+        });
+        helper.join().unwrap();
+        (read, writer.join().unwrap())
+    });
+}
+
+/// The reader was let in by the first step, before the writer's cut, and reads on until the last one looks at its
+/// record: nothing but that look orders the reads before the free. `then` is what it does with its guard.
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
+fn reads_until_the_last_step(then: fn(epoch::Guard) -> Option<epoch::Guard>) {
+    check_scripted([(true, true), (true, false)], move || {
+        interrupts::enable();
+        let (object, turns) = (Object::new(), Rc::new(Turns::new()));
+        let (others, their_turns) = (Rc::clone(&object), Rc::clone(&turns));
+        let writer = spawn(move || {
+            their_turns.wait_for(2);
+            let ticket = others.retire();
+            their_turns.begin(3);
+            their_turns.wait_for(5);
+            others.free(&ticket)
+        });
+        let their_turns = Rc::clone(&turns);
+        let helper = spawn(move || {
+            advance(1);
+            their_turns.begin(1);
+            their_turns.wait_for(3);
+            advance(1);
+            their_turns.begin(4);
+            advance(1);
+            their_turns.begin(5);
+        });
+        let (read, guard) = interrupts::running(|| {
+            turns.wait_for(1);
+            let guard = epoch::pin();
+            let there = object.link.follow() == 1;
+            turns.begin(2);
+            turns.wait_for(4);
+            let read = there && object.read_what_was_found();
+            let guard = then(guard);
+            turns.wait_for(5);
+            (read, guard)
+        });
+        helper.join().unwrap();
+        let freed = writer.join().unwrap();
+        drop(guard);
+        (read, freed)
+    });
+}
+
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
+#[test]
+pub(crate) fn the_last_step_finds_the_reader_gone() {
+    reads_until_the_last_step(|guard| {
+        drop(guard);
+        None
+    });
+}
+
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
+#[test]
+pub(crate) fn the_last_step_finds_the_reader_pinned_anew() {
+    reads_until_the_last_step(|guard| {
+        drop(guard);
+        Some(epoch::pin())
     });
 }
 
