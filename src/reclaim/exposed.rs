@@ -41,8 +41,13 @@ impl Turns {
 
     /// Waits until it is this turn.
     pub fn wait_for(&self, turn: usize) {
+        self.wait_until(|now| now == turn);
+    }
+
+    /// Waits until `met` says so of the present turn, or of something else.
+    pub fn wait_until(&self, met: impl Fn(usize) -> bool) {
         // Relaxed: orders nothing, which is the point.
-        while self.0.load(Ordering::Relaxed) != turn {
+        while !met(self.0.load(Ordering::Relaxed)) {
             yield_now();
         }
     }

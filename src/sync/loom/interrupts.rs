@@ -24,6 +24,8 @@ struct State {
     /// How many threads have a number.
     threads: usize,
     running: [bool; THREADS],
+    /// How many interrupts each thread has taken.
+    taken: [usize; THREADS],
     /// For each thread, the callers of barriers that wait for it.
     pending: [Vec<(usize, Thread)>; THREADS],
 }
@@ -71,6 +73,13 @@ pub(crate) fn are_enabled() -> bool {
     STATE.with_borrow(|state| state.enabled)
 }
 
+/// How many barriers have interrupted the current thread.
+#[must_use]
+pub fn taken() -> usize {
+    let own = index().expect("the thread runs");
+    STATE.with_borrow(|state| state.taken[own])
+}
+
 /// Runs `f` as a thread that barriers interrupt. Beginning and end are fences, as every switch to and from the kernel is:
 /// a barrier need not wait for a thread that does not run.
 pub fn running<R>(f: impl FnOnce() -> R) -> R {
@@ -108,7 +117,10 @@ pub(crate) fn take() {
 }
 
 fn answer(own: usize) {
-    let waiting = STATE.with_borrow_mut(|state| mem::take(&mut state.pending[own]));
+    let waiting = STATE.with_borrow_mut(|state| {
+        state.taken[own] += state.pending[own].len();
+        mem::take(&mut state.pending[own])
+    });
     if !waiting.is_empty() {
         // SeqCst: partner of the fences in `barrier`.
         fence(Ordering::SeqCst);
