@@ -84,17 +84,24 @@ TSAN = (
     "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg readmostly_tsan "
     "-Clink-arg=-Wl,--wrap=__tsan_atomic64_fetch_sub"
 )
+STRESS = "cargo +nightly test --release --target x86_64-unknown-linux-gnu --test stress"
 
 # From cheap to dear: a mutant meets them in this order, until one fails.
 KILLERS = (
     Killer("contract", "ci/loom.sh contract --no-controls", r"^raw/|^reclaim/domain\.rs", 900),
     Killer("asymmetric", "ci/loom.sh asymmetric --only litmus", r"^reclaim/asymmetric\.rs", 1800),
-    Killer("epoch", "ci/loom.sh epoch --no-controls --only reclaim", r"^reclaim/crossbeam\.rs", 1800),
+    Killer(
+        "tsan-crossbeam",
+        f"TSAN_OPTIONS=halt_on_error=1 RUSTFLAGS='{TSAN} --cfg readmostly_crossbeam --cfg crossbeam_sanitize_thread' "
+        f"{STRESS} --target-dir target/crossbeam -- --seconds 1 --except panics --except first-use --except stall",
+        r"^reclaim/crossbeam\.rs",
+        1800,
+        steady=False,
+    ),
     Killer(
         "tsan",
         f"TSAN_OPTIONS=halt_on_error=1 RUSTFLAGS='{TSAN}' "
-        "cargo +nightly test --release --target x86_64-unknown-linux-gnu --test stress -- "
-        "--seconds 1 --except panics --except first-use --except stall",
+        f"{STRESS} -- --seconds 1 --except panics --except first-use --except stall",
         r"^raw/|^reclaim/(domain|asymmetric)\.rs",
         1800,
         steady=False,
