@@ -135,6 +135,29 @@ pub(crate) fn a_ticket_waits_whoever_moves_the_epoch_with_membarrier() {
     });
 }
 
+/// The one who frees is not the one who has read and then moved the epoch: found due, the ticket tells of the reads.
+#[test]
+pub(crate) fn a_ticket_tells_what_others_have_seen() {
+    check_scripted([(true, true), (true, false)], || {
+        interrupts::disable();
+        let (object, turns) = (Object::new(), Rc::new(Turns::new()));
+        let (others, their_turns) = (Rc::clone(&object), Rc::clone(&turns));
+        let writer = spawn(move || {
+            their_turns.wait_for(1);
+            let ticket = others.retire();
+            their_turns.begin(2);
+            their_turns.wait_for(3);
+            others.free(&ticket)
+        });
+        let read = read_under_a_guard(&object);
+        turns.begin(1);
+        turns.wait_for(2);
+        advance(4);
+        turns.begin(3);
+        (read, writer.join().unwrap())
+    });
+}
+
 /// The one who frees has not moved the epoch, and may have looked at it late: a ticket is no older than what it is for,
 /// and found due it comes after all that was read.
 #[test]
