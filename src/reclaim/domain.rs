@@ -19,9 +19,9 @@
 //!
 //! A full batch is handed over to the *queue* that all threads share, in exchange for batches that are due: a *trade*.
 //! A thread can lose the processor at any time, for as long as all others take to have their turn, and nobody can free
-//! what it has checked out meanwhile. So no bin holds more than what is dropped until the next trade. That is paced by
-//! the queue: while it is long, operations drop up to [`FREE_BURST`] things for each that is retired, and garbage that
-//! has piled up behind a stalled reader goes faster than new comes.
+//! what it has checked out meanwhile. So a bin holds little more than what is dropped until the next trade. How much
+//! that is depends on the queue: while it is long, operations drop up to [`FREE_BURST`] things for each that is retired,
+//! and garbage that has piled up behind a stalled reader goes faster than new comes.
 //!
 //! The queue has a lock, and a thread that finds it taken trades another time.
 
@@ -221,11 +221,12 @@ impl<G> Queue<G> {
         self.len += before - bin.len();
     }
 
-    /// Things that may be dropped now, not many.
-    fn pop_due(&mut self) -> Option<Vec<G>> {
+    /// Things that may be dropped now, not many; of batches only those with numbers below `until`.
+    fn pop_due(&mut self, until: u64) -> Option<Vec<G>> {
+        let may_go = |batch: &&Batch<G>| batch.number < until && (batch.ticket.is_due() || fault!(FreeAtOnce));
         let chunk = loop {
             let Some(yard) = self.graves.last_mut() else {
-                self.sealed.front().filter(|oldest| oldest.ticket.is_due() || fault!(FreeAtOnce))?;
+                self.sealed.front().filter(may_go)?;
                 break self.sealed.pop_front()?.items;
             };
             match yard.pop_chunk() {
@@ -481,7 +482,7 @@ impl<G: Retired> Domain<G> {
         queue.take_over(bin);
         let chunks = if queue.sealed.len() > BACKLOG || !queue.graves.is_empty() { FREE_BURST } else { FREE_STEADY };
         while bin.ripe.len < chunks * BATCH
-            && let Some(due) = queue.pop_due()
+            && let Some(due) = queue.pop_due(u64::MAX)
         {
             bin.ripe.push_chunk(due);
         }
@@ -534,7 +535,7 @@ impl<G: Retired> Domain<G> {
             }
             // Relaxed: every batch of before the call has been sealed by now, here or by a thread that handed it over.
             let until = *until.get_or_insert_with(|| SEALED.load(Ordering::Relaxed));
-            let dropped = self.drop_due(&mut bin);
+            let dropped = self.drop_due(&mut bin, until);
             let old_batches = self.queue.lock().sealed.iter().any(|batch| batch.number < until);
             done_rounds = if old_batches { 0 } else { done_rounds + 1 };
             if dropped {
@@ -548,8 +549,9 @@ impl<G: Retired> Domain<G> {
         }
     }
 
-    /// Drops all that is due in the bin and in the queue; false if that is nothing.
-    fn drop_due(&self, bin: &mut Bin<G>) -> bool {
+    /// Drops all that is due in the bin and, of batches with numbers below `until`, in the queue; false if that is
+    /// nothing.
+    fn drop_due(&self, bin: &mut Bin<G>, until: u64) -> bool {
         let mut dropped = false;
         loop {
             while let Some(item) = bin.ripe.pop() {
@@ -558,7 +560,7 @@ impl<G: Retired> Domain<G> {
             }
             let mut queue = self.queue.lock();
             queue.take_over(bin);
-            let due = queue.pop_due();
+            let due = queue.pop_due(until);
             // Relaxed: as in `trade`.
             self.queued.store(queue.len, Ordering::Relaxed);
             drop(queue);
