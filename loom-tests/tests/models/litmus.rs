@@ -136,6 +136,9 @@ pub(crate) fn a_ticket_waits_whoever_moves_the_epoch_with_membarrier() {
 }
 
 /// The one who frees is not the one who has read and then moved the epoch: found due, the ticket tells of the reads.
+///
+/// Not for the stand-in, whose tickets are due as soon as they can be.
+#[cfg(not(readmostly_contract))]
 #[test]
 pub(crate) fn a_ticket_tells_what_others_have_seen() {
     check_scripted([(true, true), (true, false)], || {
