@@ -160,18 +160,20 @@ fn overwrite_allocates_the_new_value_at_most() {
     let _alone = alone_and_warm();
     let map = filled(1);
     let (allocations, _) = allocations_of(|| drop(map.insert(0, 1)));
-    assert!(allocations <= 1, "one overwrite in a fresh map cost {allocations} allocations");
+    assert!(allocations <= 2, "one overwrite, the first, cost {allocations} allocations: the value and a bin for garbage");
 
     const ENTRIES: u64 = 100;
-    const OVERWRITES: u64 = 10_000;
+    const OVERWRITES: u64 = 200_000;
     let map = filled(ENTRIES);
-    let (allocations, _) = allocations_of(|| {
+    let overwrite_all = || {
         for i in 0..OVERWRITES {
             map.insert(i % ENTRIES, i);
         }
-    });
+    };
+    overwrite_all();
+    let (allocations, ()) = allocations_of(overwrite_all);
     let average = allocations as f64 / OVERWRITES as f64;
-    assert!(average <= 1.1, "an overwrite cost {average} allocations on average");
+    assert!(average <= 0.5, "an overwrite cost {average} allocations on average, although memory could be used again");
     assert_eq!(map.get_cloned(&0), Some(OVERWRITES - ENTRIES));
 }
 

@@ -33,6 +33,21 @@ pub(super) enum Garbage<K, V> {
     Memory(Option<Box<Region>>),
 }
 
+impl<K, V> Garbage<K, V> {
+    /// The box of a value, with the value in it; anything else comes back.
+    #[inline]
+    pub(super) fn into_box(self) -> Result<Box<V>, Self> {
+        match self {
+            Garbage::Value(value) => {
+                mem::forget(self);
+                // SAFETY: as in `drop`, which the box's replaces.
+                Ok(unsafe { Box::from_raw(value.as_ptr()) })
+            }
+            other => Err(other),
+        }
+    }
+}
+
 impl<K, V> Drop for Garbage<K, V> {
     fn drop(&mut self) {
         // SAFETY: each variant is built once for its object, by the operation that made it unreachable, and is dropped

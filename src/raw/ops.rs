@@ -10,11 +10,12 @@
 //! reclamation for good.
 
 use std::hash::{BuildHasher, Hash};
+use std::mem;
 use std::ptr::NonNull;
 
 use equivalent::Equivalent;
 
-use crate::reclaim::Guard;
+use crate::reclaim::{Guard, Visit};
 
 use super::RawMap;
 use super::garbage::Garbage;
@@ -52,6 +53,11 @@ pub(crate) struct Occupied<R, K, F> {
 /// How an insert of something yet to be made ends: put in, not needed, or not made.
 pub(crate) type Insertion<R, K, V, E> = Result<Result<R, Occupied<R, K, Option<V>>>, E>;
 
+/// The largest values, in bytes, whose memory is used again for the next.
+///
+/// The old value is moved out first, since its destructor has to wait; for larger ones an allocation costs less.
+const LARGEST_REUSED: usize = 1024;
+
 /// A value on its way into the map, boxed at most once on the way.
 enum Fresh<V> {
     Plain(V),
@@ -59,11 +65,20 @@ enum Fresh<V> {
 }
 
 impl<V> Fresh<V> {
-    fn into_boxed(self) -> Box<V> {
-        match self {
-            Fresh::Plain(value) => Box::new(value),
-            Fresh::Boxed(boxed) => boxed,
+    /// The value in a box, and what the box held before if it was used for a value that is due to be freed.
+    #[inline]
+    fn boxed_in<K>(self, visit: &mut Visit<'_, Garbage<K, V>>) -> (Box<V>, Option<V>) {
+        let value = match self {
+            Fresh::Plain(value) => value,
+            Fresh::Boxed(boxed) => return (boxed, None),
+        };
+        if mem::size_of::<V>() <= LARGEST_REUSED
+            && let Some(mut boxed) = visit.reuse(Garbage::into_box)
+        {
+            let spent = mem::replace(&mut *boxed, value);
+            return (boxed, Some(spent));
         }
+        (Box::new(value), None)
     }
 
     fn into_plain(self) -> V {
@@ -85,42 +100,60 @@ enum Placed<K, V> {
 impl<K, V, S> RawMap<K, V, S> {
     /// Puts `new` in the place of `current`, a live value or a tombstone, and sees to what follows.
     ///
-    /// On failure the box comes back, with the value pointer that was found instead.
+    /// On failure the value comes back, with the pointer that was found instead.
     fn replace(
         &self,
         node: NodeRef<'_, K, V>,
         current: *mut V,
-        new: Box<V>,
+        new: Fresh<V>,
         guard: &Guard,
-    ) -> Result<Hit<K, V>, (Box<V>, *mut V)> {
+    ) -> Result<Hit<K, V>, (Fresh<V>, *mut V)> {
+        let garbage = &self.shared().garbage;
+        let mut visit = garbage.visit();
+        let (new, spent) = new.boxed_in(&mut visit);
         let new = Box::into_raw(new);
-        match node.exchange(current, new) {
+        let end = match node.exchange(current, new) {
             Ok(()) => {
-                if is_live(current) {
-                    self.retire_value(node, current, guard);
-                } else {
-                    self.shared().counters.add_len(1);
+                match retired_value(node, current) {
+                    // SAFETY: the exchange that took the value out was this thread's, so it is retired once, and no one
+                    // who pins from now on finds it.
+                    Some(garbage) => unsafe { visit.retire(garbage, guard) },
+                    None if is_live(current) => {}
+                    None => {
+                        self.shared().counters.add_len(1);
+                    }
                 }
                 Ok(Hit::new(node, new))
             }
             // SAFETY: the exchange failed, so the pointer is still this thread's own.
-            Err(found) => Err((unsafe { Box::from_raw(new) }, found)),
-        }
+            Err(found) => Err((Fresh::Boxed(unsafe { Box::from_raw(new) }), found)),
+        };
+        visit.leave(spent);
+        end
     }
 
     /// Retires a value that this thread has taken out of its node, and frees some older garbage in return.
     fn retire_value(&self, node: NodeRef<'_, K, V>, value: *mut V, guard: &Guard) {
-        let garbage = if !node.holds_inline(value) {
-            // SAFETY: live values are not null.
-            Garbage::Value(unsafe { NonNull::new_unchecked(value) })
-        } else if std::mem::needs_drop::<V>() {
-            Garbage::Inline(node.ptr())
-        } else {
-            return self.shared().garbage.tend(guard);
-        };
-        // SAFETY: the exchange that took the value out was this thread's, so it is retired once, and no one who pins
-        // from now on finds it.
-        unsafe { self.shared().garbage.retire(garbage, guard) };
+        match retired_value(node, value) {
+            // SAFETY: as in `replace`.
+            Some(garbage) => unsafe { self.shared().garbage.retire(garbage, guard) },
+            None => self.shared().garbage.tend(guard),
+        }
+    }
+}
+
+/// The garbage that a value pointer leaves behind when it is taken out of its node, if any.
+#[inline]
+fn retired_value<K, V>(node: NodeRef<'_, K, V>, value: *mut V) -> Option<Garbage<K, V>> {
+    if !is_live(value) {
+        None
+    } else if !node.holds_inline(value) {
+        // SAFETY: live values are not null.
+        Some(Garbage::Value(unsafe { NonNull::new_unchecked(value) }))
+    } else if mem::needs_drop::<V>() {
+        Some(Garbage::Inline(node.ptr()))
+    } else {
+        None
     }
 }
 
@@ -215,16 +248,14 @@ where
                     }
                 }
             };
-            let mut boxed = fresh.into_boxed();
             let mut current = node.value();
             while !is_expunged(current) {
                 let old = is_live(current).then(|| Hit::new(node, current));
-                match self.replace(node, current, boxed, guard) {
+                match self.replace(node, current, fresh, guard) {
                     Ok(_) => return old,
-                    Err((unused, found)) => (boxed, current) = (unused, found),
+                    Err((unused, found)) => (fresh, current) = (unused, found),
                 }
             }
-            fresh = Fresh::Boxed(boxed);
         }
     }
 
@@ -282,9 +313,9 @@ where
                 (None, None) => unreachable!("the value made is kept until it is used"),
             };
             match node {
-                Some(node) => match self.replace(node, current, value.into_boxed(), guard) {
+                Some(node) => match self.replace(node, current, value, guard) {
                     Ok(new) => return Ok(Ok(new)),
-                    Err((unused, _)) => fresh = Some(Fresh::Boxed(unused)),
+                    Err((unused, _)) => fresh = Some(unused),
                 },
                 None => match self.insert_node(hash, OwnedNode::new(key, value.into_plain()), guard) {
                     Placed::New(new) => return Ok(Ok(new)),
@@ -355,7 +386,7 @@ where
                     }
                     current = node.value();
                 }
-                (Operation::Insert(new), old) => match self.replace(node, current, Box::new(new), guard) {
+                (Operation::Insert(new), old) => match self.replace(node, current, Fresh::Plain(new), guard) {
                     Ok(new) => {
                         return Some(match old {
                             Some(old) => Computed::Updated { old, new },
@@ -416,9 +447,9 @@ where
                     return Err(new.into_plain());
                 }
                 let old = Hit::new(node, current);
-                match self.replace(node, current, new.into_boxed(), guard) {
+                match self.replace(node, current, new, guard) {
                     Ok(_) => return Ok(old),
-                    Err((unused, found)) => (new, current) = (Fresh::Boxed(unused), found),
+                    Err((unused, found)) => (new, current) = (unused, found),
                 }
             }
             if !is_expunged(current) {

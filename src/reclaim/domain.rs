@@ -8,7 +8,8 @@
 //! - A domain is dropped when its map and all snapshots of it are gone. No reference into the map can exist then, so it
 //!   drops its garbage on the spot, ticket or not; nothing of the user's outlives the map, and keys and values need not
 //!   be `'static`.
-//! - Destructors are paced: an operation that retires something drops at most [`FREE_BURST`] retired things in return.
+//! - Destructors are paced: an operation that retires something drops at most [`FREE_BURST`] retired things in return,
+//!   besides the one whose memory it uses again.
 //!
 //! # Bins and the queue
 //!
@@ -24,27 +25,29 @@
 //! and garbage that has piled up behind a stalled reader goes faster than new comes.
 //!
 //! The queue has a lock, and a thread that finds it taken trades another time.
+//!
+//! # Memory is used again
+//!
+//! An operation that replaces a value needs a box and leaves one behind. So it takes one that is due from its bin, and
+//! the allocator is not asked. While that is all that happens nothing else is freed, else the allocator would have to
+//! be asked for it again soon: [`KEPT`] says how much may lie ready.
 
 use std::array;
-use std::collections::VecDeque;
 use std::fmt;
-use std::mem::{self, ManuallyDrop};
-use std::ops::{Deref, DerefMut};
 use std::ptr;
 
-use super::epoch::{Guard, Ticket, advance, advance_sometimes, pin};
+use super::bin::{self, BATCH, Bin, CheckedOut, Graveyard, Place, Queue};
+use super::epoch::{Guard, advance, advance_sometimes, pin};
 use crate::sync::{
-    AtomicBool, AtomicPtr, CachePadded, LocalCell, Lock, Ordering, fault, figure, global, local, scaled, stripes,
-    thread_index, yield_now,
+    AtomicBool, CachePadded, LocalCell, Lock, Ordering, figure, local, scaled, stripes, thread_index, yield_now,
 };
-
-/// Retired things in a batch: one ticket, and one request to move the epoch, is paid for this many.
-const BATCH: usize = scaled(256, 1);
 
 /// Attempts to free garbage that is not due between two requests to move the epoch for it.
 const TENDS_PER_ADVANCE: usize = scaled(64, 1);
 
 /// Destructors that one operation runs while little garbage waits, and batches that one trade brings for it.
+///
+/// Of an operation that used something again, only if more lies ready than is kept for that.
 const FREE_STEADY: usize = 2;
 
 /// Destructors that one operation runs at most, and batches that one trade brings at most.
@@ -55,280 +58,16 @@ const FREE_BURST: usize = 8;
 /// Far more than wait while the epoch moves on time: what the steady rate keeps up with needs no burst.
 const BACKLOG: usize = 48;
 
+/// Batches that are due, for each stripe of threads, which are kept for overwrites to use again.
+///
+/// As many as become due at once while all threads overwrite without pause.
+const KEPT: usize = 8;
+
 /// Seals after which a thread looks into the bin of another, so that an idle thread's garbage is not stranded.
 const SEALS_PER_VISIT: usize = scaled(32, 16);
 
 /// Rounds of [`Domain::flush`] without a step forward, after which it gives up: some other thread stays pinned.
 const FLUSH_ROUNDS: usize = scaled(512, 1);
-
-/// Things to be dropped that no reader can reach any more, kept in pieces so that adding one never moves the others.
-pub(crate) struct Graveyard<G> {
-    chunks: Vec<Vec<G>>,
-    len: usize,
-}
-
-impl<G> Graveyard<G> {
-    const CHUNK: usize = 256;
-
-    pub(crate) const fn new() -> Self {
-        Graveyard { chunks: Vec::new(), len: 0 }
-    }
-
-    pub(crate) fn push(&mut self, item: G) {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() >= Self::CHUNK) {
-            self.chunks.push(Vec::with_capacity(Self::CHUNK));
-        }
-        if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(item);
-            self.len += 1;
-        }
-    }
-
-    fn push_chunk(&mut self, chunk: Vec<G>) {
-        self.len += chunk.len();
-        self.chunks.push(chunk);
-    }
-
-    fn pop_chunk(&mut self) -> Option<Vec<G>> {
-        let chunk = self.chunks.pop()?;
-        self.len -= chunk.len();
-        Some(chunk)
-    }
-
-    fn pop(&mut self) -> Option<G> {
-        loop {
-            let chunk = self.chunks.last_mut()?;
-            if let Some(item) = chunk.pop() {
-                self.len -= 1;
-                return Some(item);
-            }
-            self.chunks.pop();
-        }
-    }
-
-    fn append(&mut self, other: &mut Graveyard<G>) {
-        self.chunks.append(&mut other.chunks);
-        self.len += mem::take(&mut other.len);
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-}
-
-global! {
-    /// How many batches have been sealed, by all threads.
-    static SEALED: figure::AtomicU64 = figure::AtomicU64::new(0);
-}
-
-/// What was retired in one piece of time, to be dropped when the ticket is due.
-struct Batch<G> {
-    /// Which one it is of all that were sealed.
-    number: u64,
-    ticket: Ticket,
-    items: Vec<G>,
-}
-
-/// The garbage of one stripe of threads, in the order in which it ripens.
-struct Bin<G> {
-    open: Vec<G>,
-    /// To be handed over to the queue.
-    sealed: Vec<Batch<G>>,
-    /// To be handed over too: nobody can reach it any more.
-    graves: Vec<Graveyard<G>>,
-    /// To be dropped before the next trade.
-    ripe: Graveyard<G>,
-    seals: usize,
-    tends: usize,
-    /// The place to look into at the next visit.
-    visit: usize,
-}
-
-impl<G> Bin<G> {
-    fn new() -> Box<Self> {
-        Box::new(Bin {
-            open: Vec::new(),
-            sealed: Vec::new(),
-            graves: Vec::new(),
-            ripe: Graveyard::new(),
-            seals: 0,
-            tends: 0,
-            visit: 0,
-        })
-    }
-
-    fn push(&mut self, item: G) {
-        if self.open.capacity() == 0 {
-            self.open.reserve_exact(BATCH);
-        }
-        self.open.push(item);
-    }
-
-    fn seal(&mut self, guard: &Guard) {
-        if self.open.is_empty() {
-            return;
-        }
-        let items = mem::take(&mut self.open);
-        // Relaxed: only the number counts, for `Domain::flush`.
-        let number = SEALED.fetch_add(1, Ordering::Relaxed);
-        self.sealed.push(Batch { number, ticket: Ticket::issue(guard), items });
-        self.seals += 1;
-    }
-
-    /// Takes over what `other` holds, but for its open batch.
-    fn adopt(&mut self, other: &mut Bin<G>) {
-        self.sealed.append(&mut other.sealed);
-        self.graves.append(&mut other.graves);
-        self.ripe.append(&mut other.ripe);
-    }
-
-    /// Takes over all that `other` holds.
-    fn merge(&mut self, mut other: Box<Bin<G>>) {
-        self.adopt(&mut other);
-        self.open.append(&mut other.open);
-    }
-
-    /// How many items lie here.
-    fn len(&self) -> usize {
-        let sealed = self.sealed.iter().map(|batch| batch.items.len());
-        let buried = self.graves.iter().map(|yard| yard.len);
-        self.open.len() + sealed.sum::<usize>() + buried.sum::<usize>() + self.ripe.len
-    }
-
-    fn is_idle(&self) -> bool {
-        self.sealed.is_empty() && self.graves.is_empty() && self.ripe.is_empty()
-    }
-}
-
-/// What waits to be dropped, of all threads.
-struct Queue<G> {
-    /// About in the order in which they were sealed, which is about that in which they ripen.
-    sealed: VecDeque<Batch<G>>,
-    graves: Vec<Graveyard<G>>,
-    /// How many items lie in both.
-    len: usize,
-}
-
-impl<G> Queue<G> {
-    const fn new() -> Self {
-        Queue { sealed: VecDeque::new(), graves: Vec::new(), len: 0 }
-    }
-
-    fn take_over(&mut self, bin: &mut Bin<G>) {
-        let before = bin.len();
-        self.sealed.extend(bin.sealed.drain(..));
-        self.graves.append(&mut bin.graves);
-        self.len += before - bin.len();
-    }
-
-    /// Things that may be dropped now, not many; of batches only those with numbers below `until`.
-    fn pop_due(&mut self, until: u64) -> Option<Vec<G>> {
-        let may_go = |batch: &&Batch<G>| batch.number < until && (batch.ticket.is_due() || fault!(FreeAtOnce));
-        let chunk = loop {
-            let Some(yard) = self.graves.last_mut() else {
-                self.sealed.front().filter(may_go)?;
-                break self.sealed.pop_front()?.items;
-            };
-            match yard.pop_chunk() {
-                Some(chunk) => break chunk,
-                None => drop(self.graves.pop()),
-            }
-        };
-        self.len -= chunk.len();
-        Some(chunk)
-    }
-}
-
-/// A place for a bin that one thread at a time can take out.
-struct Place<G> {
-    bin: AtomicPtr<Bin<G>>,
-    /// How much lay in the bin when it was put here last.
-    len: figure::AtomicUsize,
-}
-
-impl<G> Place<G> {
-    fn new() -> Self {
-        Place { bin: AtomicPtr::new(ptr::null_mut()), len: figure::AtomicUsize::new(0) }
-    }
-
-    /// Takes the bin out, or starts a new one when another thread has it.
-    fn check_out(&self) -> CheckedOut<'_, G> {
-        CheckedOut::new(self, self.take().unwrap_or_else(Bin::new))
-    }
-
-    fn take(&self) -> Option<Box<Bin<G>>> {
-        // Acquire: pairs with the Release in `put`, by which the last user published the bin's contents.
-        let bin = self.bin.swap(ptr::null_mut(), Ordering::Acquire);
-        if bin.is_null() {
-            return None;
-        }
-        // SAFETY: a non-null pointer in a place comes from `Box::into_raw` in `put`, and the swap took it out, so this
-        // thread alone has it now.
-        Some(unsafe { Box::from_raw(bin) })
-    }
-
-    fn put(&self, mut bin: Box<Bin<G>>) {
-        loop {
-            // Relaxed: a figure for `Domain::pending`.
-            self.len.store(bin.len(), Ordering::Relaxed);
-            let raw = Box::into_raw(bin);
-            // Release on success: publishes the bin's contents to the Acquire swap in `take`. Relaxed on failure: the
-            // pointer found is not followed here.
-            match self.bin.compare_exchange(ptr::null_mut(), raw, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(_) => {
-                    // SAFETY: the exchange failed, so `raw` was not published and is still this thread's own.
-                    bin = unsafe { Box::from_raw(raw) };
-                    if let Some(other) = self.take() {
-                        bin.merge(other);
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl<G> Drop for Place<G> {
-    fn drop(&mut self) {
-        drop(self.take());
-    }
-}
-
-/// A bin that one thread has to itself.
-///
-/// Put back when dropped, by a panic too: a bin dropped in unwinding would free what readers may still look at.
-struct CheckedOut<'d, G> {
-    place: &'d Place<G>,
-    bin: ManuallyDrop<Box<Bin<G>>>,
-}
-
-impl<'d, G> CheckedOut<'d, G> {
-    fn new(place: &'d Place<G>, bin: Box<Bin<G>>) -> Self {
-        CheckedOut { place, bin: ManuallyDrop::new(bin) }
-    }
-}
-
-impl<G> Deref for CheckedOut<'_, G> {
-    type Target = Bin<G>;
-
-    fn deref(&self) -> &Bin<G> {
-        &self.bin
-    }
-}
-
-impl<G> DerefMut for CheckedOut<'_, G> {
-    fn deref_mut(&mut self) -> &mut Bin<G> {
-        &mut self.bin
-    }
-}
-
-impl<G> Drop for CheckedOut<'_, G> {
-    fn drop(&mut self) {
-        // SAFETY: the bin is taken here alone, and nothing uses it after `drop`.
-        let bin = unsafe { ManuallyDrop::take(&mut self.bin) };
-        self.place.put(bin);
-    }
-}
 
 /// The garbage of one map and its snapshots.
 pub(crate) struct Domain<G> {
@@ -358,12 +97,16 @@ impl<G: Retired> Domain<G> {
     ///
     /// No thread that pins from now on may reach `item`, and it must not have been retired before.
     pub(crate) unsafe fn retire(&self, item: G, guard: &Guard) {
-        self.work(|bin| {
-            bin.push(item);
-            if bin.open.len() >= BATCH {
-                self.seal(bin, guard);
-            }
-        });
+        let mut visit = self.visit();
+        // SAFETY: passed on.
+        unsafe { visit.retire(item, guard) };
+        visit.leave(());
+    }
+
+    /// Begins the part of an operation that deals with its garbage. No code of the user's may run before it ends.
+    #[inline]
+    pub(crate) fn visit(&self) -> Visit<'_, G> {
+        Visit { bin: self.place().check_out(), domain: self, freeing: Freeing::begin(), reused: 0 }
     }
 
     /// As [`Domain::retire`], for an item so large that it must not wait until its batch is full. Drops nothing itself.
@@ -401,21 +144,21 @@ impl<G: Retired> Domain<G> {
     fn tend_owed(&self, guard: &Guard) {
         // Acquire: pairs with the Release exchange in `owe`: garbage whose hint is cleared here is found in its bin below.
         self.owed.swap(false, Ordering::Acquire);
-        let mut rest = false;
-        self.work(|bin| {
-            if bin.ripe.is_empty() {
-                self.trade(bin);
-            }
-            if bin.is_idle() {
-                self.places.iter().for_each(|place| Self::collect(place, bin, guard));
-                self.trade(bin);
-            }
-            rest = !bin.is_idle() || self.others_wait();
-            bin.tends += 1;
-            if rest && bin.tends % TENDS_PER_ADVANCE == 0 {
-                advance_sometimes(guard);
-            }
-        });
+        let mut visit = self.visit();
+        let bin = &mut *visit.bin;
+        if bin.ripe.is_empty() {
+            self.trade(bin);
+        }
+        if bin.is_idle() {
+            self.places.iter().for_each(|place| Self::collect(place, bin, guard));
+            self.trade(bin);
+        }
+        let rest = !bin.is_idle() || self.others_wait();
+        bin.tends += 1;
+        if rest && bin.tends % TENDS_PER_ADVANCE == 0 {
+            advance_sometimes(guard);
+        }
+        visit.leave(());
         if rest {
             self.owe();
         }
@@ -453,17 +196,6 @@ impl<G: Retired> Domain<G> {
         }
     }
 
-    /// Lets `change` work on this thread's bin, then drops a few things that are due: more if many are.
-    fn work(&self, change: impl FnOnce(&mut Bin<G>)) {
-        let mut bin = self.place().check_out();
-        change(&mut bin);
-        if bin.ripe.len > FREE_STEADY * BATCH {
-            self.free_some::<FREE_BURST>(bin);
-        } else {
-            self.free_some::<FREE_STEADY>(bin);
-        }
-    }
-
     /// Seals the open batch of the bin and brings it to the queue; sometimes one of another stripe too.
     #[cold]
     fn seal(&self, bin: &mut Bin<G>, guard: &Guard) {
@@ -486,31 +218,9 @@ impl<G: Retired> Domain<G> {
         {
             bin.ripe.push_chunk(due);
         }
+        bin.surplus = queue.has_due(KEPT * self.places.len());
         // Relaxed: a figure for `Domain::pending` and a hint for `others_wait`.
         self.queued.store(queue.len, Ordering::Relaxed);
-    }
-
-    /// Puts the bin back and then drops up to `N` due things of it.
-    fn free_some<const N: usize>(&self, mut bin: CheckedOut<'_, G>) {
-        let Some(_freeing) = Freeing::begin() else {
-            drop(bin);
-            return self.owe();
-        };
-        let due: [Option<G>; N] = array::from_fn(|_| bin.ripe.pop());
-        drop(bin);
-        let mut freed = 0;
-        for item in due.into_iter().flatten() {
-            freed += 1;
-            // An item too large to be freed in one step comes back smaller; it is ripe already.
-            if let Some(rest) = item.free() {
-                self.place().check_out().ripe.push(rest);
-                self.owe();
-            }
-        }
-        // Relaxed, both: a figure for `stats`; looked at first so that threads seldom write to the line they share.
-        if freed > self.longest_free.load(Ordering::Relaxed) {
-            self.longest_free.fetch_max(freed, Ordering::Relaxed);
-        }
     }
 
     /// Drops everything retired before the call that no guard of another thread protects.
@@ -533,8 +243,8 @@ impl<G: Retired> Domain<G> {
                 self.places.iter().for_each(|place| Self::collect(place, &mut bin, &guard));
                 advance(&guard);
             }
-            // Relaxed: every batch of before the call has been sealed by now, here or by a thread that handed it over.
-            let until = *until.get_or_insert_with(|| SEALED.load(Ordering::Relaxed));
+            // Every batch of before the call has been sealed by now, here or by a thread that handed it over.
+            let until = *until.get_or_insert_with(bin::next_number);
             let dropped = self.drop_due(&mut bin, until);
             let old_batches = self.queue.lock().sealed.iter().any(|batch| batch.number < until);
             done_rounds = if old_batches { 0 } else { done_rounds + 1 };
@@ -583,6 +293,88 @@ impl<G: Retired> Domain<G> {
     pub(crate) fn longest_free(&self) -> usize {
         // Relaxed: partner of the `fetch_max` in `free`; a figure.
         self.longest_free.load(Ordering::Relaxed)
+    }
+}
+
+/// An operation's stay at its bin.
+///
+/// It can take something that is due, to use its memory again, and retire something else: one check-out serves both.
+pub(crate) struct Visit<'d, G> {
+    // First, so that it is put back before destructors may run on this thread again.
+    bin: CheckedOut<'d, G>,
+    domain: &'d Domain<G>,
+    /// Unless a destructor that a map runs is what does this operation.
+    freeing: Option<Freeing>,
+    reused: usize,
+}
+
+impl<G: Retired> Visit<'_, G> {
+    /// Something that no reader can reach any more, if `convert` makes of it what the caller can use.
+    #[inline]
+    pub(crate) fn reuse<T>(&mut self, convert: impl FnOnce(G) -> Result<T, G>) -> Option<T> {
+        self.freeing.as_ref()?;
+        match convert(self.bin.ripe.pop()?) {
+            Ok(usable) => {
+                self.reused = 1;
+                Some(usable)
+            }
+            Err(item) => {
+                self.bin.ripe.push(item);
+                None
+            }
+        }
+    }
+
+    /// Drops `item` once every guard that exists now is gone.
+    ///
+    /// # Safety
+    ///
+    /// No thread that pins from now on may reach `item`, and it must not have been retired before.
+    #[inline]
+    pub(crate) unsafe fn retire(&mut self, item: G, guard: &Guard) {
+        self.bin.push(item);
+        if self.bin.open.len() >= BATCH {
+            self.domain.seal(&mut self.bin, guard);
+        }
+    }
+
+    /// Puts the bin back; then drops `spent`, which is what something used again held, and a few things that are due:
+    /// more if many are, none if what becomes due is used again.
+    #[inline]
+    pub(crate) fn leave<T>(self, spent: T) {
+        // A trade fills up to the batch that reaches `FREE_STEADY`, unless there is a backlog.
+        if self.bin.ripe.len > (FREE_STEADY + 1) * BATCH {
+            self.free_some::<T, FREE_BURST>(spent);
+        } else if self.reused == 0 || self.bin.surplus {
+            self.free_some::<T, FREE_STEADY>(spent);
+        } else {
+            drop(self.bin);
+            drop(spent);
+        }
+    }
+
+    fn free_some<T, const N: usize>(self, spent: T) {
+        let Visit { mut bin, domain, freeing, reused } = self;
+        if freeing.is_none() {
+            drop(bin);
+            return domain.owe();
+        }
+        let due: [Option<G>; N] = array::from_fn(|_| bin.ripe.pop());
+        drop(bin);
+        drop(spent);
+        let mut freed = reused;
+        for item in due.into_iter().flatten() {
+            freed += 1;
+            // An item too large to be freed in one step comes back smaller; it is ripe already.
+            if let Some(rest) = item.free() {
+                domain.place().check_out().ripe.push(rest);
+                domain.owe();
+            }
+        }
+        // Relaxed, both: a figure for `stats`; looked at first so that threads seldom write to the line they share.
+        if freed > domain.longest_free.load(Ordering::Relaxed) {
+            domain.longest_free.fetch_max(freed, Ordering::Relaxed);
+        }
     }
 }
 

@@ -26,6 +26,7 @@
 
 #[cfg(not(any(readmostly_contract, readmostly_crossbeam, not(target_os = "linux"))))]
 mod asymmetric;
+mod bin;
 #[cfg(readmostly_contract)]
 mod contract;
 #[cfg(all(any(readmostly_crossbeam, not(target_os = "linux")), not(readmostly_contract)))]
@@ -41,5 +42,6 @@ use contract as epoch;
 #[cfg(all(any(readmostly_crossbeam, not(target_os = "linux")), not(readmostly_contract)))]
 use crossbeam as epoch;
 
-pub(crate) use domain::{Domain, Graveyard, Retired};
+pub(crate) use bin::Graveyard;
+pub(crate) use domain::{Domain, Retired, Visit};
 pub(crate) use epoch::{Guard, pin};
