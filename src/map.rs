@@ -513,15 +513,14 @@ where
     /// assert!(map.remove_if("a", |_, n| *n > 1).is_none());
     /// assert!(map.remove_if("a", |_, n| *n == 1).is_some());
     /// ```
-    pub fn remove_if<Q, F>(&self, key: &Q, f: F) -> Option<Ref<'_, K, V>>
+    pub fn remove_if<Q, F>(&self, key: &Q, mut f: F) -> Option<Ref<'_, K, V>>
     where
         Q: ?Sized + Hash + Equivalent<K>,
         F: FnMut(&K, &V) -> bool,
     {
-        let mut remove = remove_where(f);
-        let end = self.raw.compute_present(key, &mut remove, pin());
-        drop(remove);
-        removed(end).map(Ref::new)
+        let removed = self.raw.remove_if(key, &mut f, pin());
+        drop(f);
+        removed.map(Ref::new)
     }
 
     /// Removes all entries that `f` returns false for.
@@ -638,18 +637,5 @@ where
     #[doc(alias = "shrink_to_fit")]
     pub fn compact(&self) {
         self.raw.compact();
-    }
-}
-
-/// A compute closure that removes what `f` agrees to.
-pub(crate) fn remove_where<K, V>(mut f: impl FnMut(&K, &V) -> bool) -> impl FnMut(&K, &V) -> Operation<V, ()> {
-    move |key, value| if f(key, value) { Operation::Remove } else { Operation::Abort(()) }
-}
-
-/// The entry that a compute removed.
-pub(crate) fn removed<R, T>(end: Computed<R, T>) -> Option<R> {
-    match end {
-        Computed::Removed(entry) => Some(entry),
-        _ => None,
     }
 }

@@ -12,7 +12,7 @@ use std::iter::FusedIterator;
 use equivalent::Equivalent;
 
 use crate::hasher::DefaultHashBuilder;
-use crate::map::{SyncMap, remove_where, removed};
+use crate::map::SyncMap;
 use crate::raw::{Computed, Entries, Occupied, Operation};
 use crate::reclaim::Guard;
 
@@ -320,12 +320,12 @@ where
     /// let map = readmostly::SyncMap::from([("a", 1)]);
     /// assert_eq!(map.pin().remove_if("a", |_, n| *n > 1), None);
     /// ```
-    pub fn remove_if<Q, F>(&self, key: &Q, f: F) -> Option<&V>
+    pub fn remove_if<Q, F>(&self, key: &Q, mut f: F) -> Option<&V>
     where
         Q: ?Sized + Hash + Equivalent<K>,
         F: FnMut(&K, &V) -> bool,
     {
-        removed(self.map.raw().compute_present(key, &mut remove_where(f), &self.guard)).map(|(_, old)| old)
+        self.map.raw().remove_if(key, &mut f, &self.guard).map(|(_, old)| old)
     }
 
     /// See [`SyncMap::retain`].

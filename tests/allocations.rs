@@ -160,7 +160,10 @@ fn overwrite_allocates_the_new_value_at_most() {
     let _alone = alone_and_warm();
     let map = filled(1);
     let (allocations, _) = allocations_of(|| drop(map.insert(0, 1)));
-    assert!(allocations <= 2, "one overwrite, the first, cost {allocations} allocations: the value and a bin for garbage");
+    assert!(
+        allocations <= 2,
+        "one overwrite, the first, cost {allocations} allocations: the value and a bin for garbage"
+    );
 
     const ENTRIES: u64 = 100;
     const OVERWRITES: u64 = 200_000;

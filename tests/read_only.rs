@@ -528,7 +528,7 @@ fn writes_are_caught() {
     }
     let a_node = format!("caught: a write to byte 0 of {} that", 3 * size_of::<u64>());
     let expected = [
-        ("overwrite", a_node.as_str()),
+        ("overwrite", "that the map has allocated"),
         ("remove", a_node.as_str()),
         ("new key", "of a mapped table"),
         ("snapshot", "that the map has allocated"),

@@ -12,7 +12,7 @@ use std::mem;
 use std::ptr::NonNull;
 
 use crate::reclaim::{Domain, Graveyard, Retired};
-use crate::sync::{Arc, AtomicUsize, Lock, OnceLock, Ordering, Weak, fault};
+use crate::sync::{Arc, AtomicUsize, Lock, OnceLock, Ordering, Weak, fault, prefetch};
 
 use super::counters::Counters;
 use super::memory::Region;
@@ -64,6 +64,13 @@ impl<K, V> Drop for Garbage<K, V> {
 }
 
 impl<K, V> Retired for Garbage<K, V> {
+    #[inline]
+    fn prefetch(&self) {
+        if let Garbage::Value(value) = self {
+            prefetch(value.as_ptr());
+        }
+    }
+
     fn free(mut self) -> Option<Self> {
         let memory = match &mut self {
             Garbage::Table(table) => table.take().and_then(Arc::into_inner).map(Table::into_memory),

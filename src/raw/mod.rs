@@ -78,8 +78,9 @@ const MISSES_PER_HELP: usize = scaled(512, 1);
 /// Counting each by itself cost a tenth of a lookup that misses.
 const MISSES_PER_COUNT: usize = scaled(16, 1);
 
-/// A remove looks whether a compaction is due when its stripe's count of entries is a multiple of this. In a phase of
-/// removes that is every so many; where inserts and removes balance, the inserts look (`writer::INSERTS_PER_LOOK`).
+/// A remove looks whether a compaction is due when its stripe's count of entries is half of this, or that and a multiple
+/// of it. In a phase of removes that is every so many; where inserts and removes balance, the inserts look
+/// (`writer::INSERTS_PER_LOOK`). Half, since the count of an almost empty map is often a multiple, namely 0.
 const REMOVES_PER_LOOK: isize = scaled(64, 1) as isize;
 
 pub(crate) struct RawMap<K, V, S> {
@@ -221,7 +222,10 @@ where
     ///
     /// The key is hashed first: an instruction that pins waits for what comes before it to finish and holds up what
     /// comes after it, so hashing is best done while the processor still finishes what the caller did.
-    #[inline]
+    ///
+    /// Always inlined, since a call and the passing of its result cost a third of a lookup, and a program with more than
+    /// one lookup of a type would have calls.
+    #[inline(always)]
     pub(crate) fn get<'m, Q, H>(&'m self, key: &Q, pin: impl FnOnce() -> H) -> Option<H::Held>
     where
         Q: ?Sized + Hash + Equivalent<K>,
@@ -323,7 +327,7 @@ where
         // Relaxed: a hint; partner in `drive_by_removes`.
         if self.slow.meters.compacting.load(Ordering::Relaxed) {
             self.help(guard);
-        } else if stripe_len % REMOVES_PER_LOOK == 0 {
+        } else if stripe_len.rem_euclid(REMOVES_PER_LOOK) == REMOVES_PER_LOOK / 2 {
             self.consider_compaction(guard);
         }
     }

@@ -420,6 +420,44 @@ where
         }
     }
 
+    /// Removes an entry if `f` agrees, again if another thread has changed the value meanwhile.
+    pub(crate) fn remove_if<'m, Q, H, F>(&'m self, key: &Q, f: &mut F, hold: H) -> Option<H::Held>
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+        H: Hold<'m, K, V>,
+        F: FnMut(&K, &V) -> bool,
+    {
+        let old = self.remove_if_under(key, f, hold.guard())?;
+        // SAFETY: found under this guard.
+        Some(unsafe { hold.hold(old) })
+    }
+
+    fn remove_if_under<Q, F>(&self, key: &Q, f: &mut F, guard: &Guard) -> Option<Hit<K, V>>
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+        F: FnMut(&K, &V) -> bool,
+    {
+        let hash = self.hash(key);
+        loop {
+            let node = self.locate(hash, key, guard)?;
+            let mut current = node.value();
+            while is_live(current) {
+                // SAFETY: a live value, loaded under the guard.
+                if !f(node.key(), unsafe { &*current }) {
+                    return None;
+                }
+                let old = Hit::new(node, current);
+                if self.remove_current(node, current, guard) {
+                    return Some(old);
+                }
+                current = node.value();
+            }
+            if !is_expunged(current) {
+                return None;
+            }
+        }
+    }
+
     pub(crate) fn compare_and_swap<'m, Q, H>(&'m self, key: &Q, expected: &V, new: V, hold: H) -> Result<H::Held, V>
     where
         Q: ?Sized + Hash + Equivalent<K>,

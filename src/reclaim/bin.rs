@@ -11,7 +11,7 @@ use crate::sync::{AtomicPtr, Ordering, fault, figure, global, scaled};
 /// Retired things in a batch: one ticket, and one request to move the epoch, is paid for this many.
 pub(super) const BATCH: usize = scaled(256, 1);
 
-/// Things to be dropped that no reader can reach any more, kept in pieces so that adding one never moves the others.
+/// Things to be dropped that no reader can reach any more, kept in pieces so that adding one never moves many others.
 pub(crate) struct Graveyard<G> {
     chunks: Vec<Vec<G>>,
     pub(super) len: usize,
@@ -21,6 +21,8 @@ pub(crate) struct Graveyard<G> {
 
 impl<G> Graveyard<G> {
     const CHUNK: usize = 256;
+    /// Room in the first piece, for when few things are all.
+    const FIRST_CHUNK: usize = 8;
 
     pub(crate) const fn new() -> Self {
         Graveyard { chunks: Vec::new(), len: 0, empty: Vec::new() }
@@ -28,7 +30,8 @@ impl<G> Graveyard<G> {
 
     pub(crate) fn push(&mut self, item: G) {
         if self.chunks.last().is_none_or(|chunk| chunk.len() >= Self::CHUNK) {
-            self.chunks.push(Vec::with_capacity(Self::CHUNK));
+            let room = if self.chunks.is_empty() { Self::FIRST_CHUNK } else { Self::CHUNK };
+            self.chunks.push(Vec::with_capacity(room));
         }
         if let Some(chunk) = self.chunks.last_mut() {
             chunk.push(item);
@@ -56,6 +59,11 @@ impl<G> Graveyard<G> {
             }
             self.empty = self.chunks.pop()?;
         }
+    }
+
+    /// What [`Graveyard::pop`] gives next.
+    pub(super) fn peek(&self) -> Option<&G> {
+        self.chunks.last()?.last()
     }
 
     pub(super) fn append(&mut self, other: &mut Graveyard<G>) {
@@ -96,6 +104,8 @@ pub(super) struct Bin<G> {
     pub(super) graves: Vec<Graveyard<G>>,
     /// To be dropped before the next trade.
     pub(super) ripe: Graveyard<G>,
+    /// How many things operations have used again since the last trade.
+    pub(super) reused: usize,
     /// Whether more is due than operations use again.
     pub(super) surplus: bool,
     pub(super) seals: usize,
@@ -111,6 +121,7 @@ impl<G> Bin<G> {
             sealed: Vec::new(),
             graves: Vec::new(),
             ripe: Graveyard::new(),
+            reused: 0,
             surplus: false,
             seals: 0,
             tends: 0,
@@ -127,10 +138,14 @@ impl<G> Bin<G> {
     }
 
     pub(super) fn seal(&mut self, guard: &Guard) {
-        if self.open.is_empty() {
-            return;
+        if !self.open.is_empty() {
+            let items = mem::take(&mut self.open);
+            self.seal_items(items, guard);
         }
-        let items = mem::take(&mut self.open);
+    }
+
+    /// Seals `items` as a batch.
+    pub(super) fn seal_items(&mut self, items: Vec<G>, guard: &Guard) {
         // Relaxed: only the number counts, for `Domain::flush`.
         let number = SEALED.fetch_add(1, Ordering::Relaxed);
         self.sealed.push(Batch { number, ticket: Ticket::issue(guard), items });

@@ -8,8 +8,7 @@
 //! - A domain is dropped when its map and all snapshots of it are gone. No reference into the map can exist then, so it
 //!   drops its garbage on the spot, ticket or not; nothing of the user's outlives the map, and keys and values need not
 //!   be `'static`.
-//! - Destructors are paced: an operation that retires something drops at most [`FREE_BURST`] retired things in return,
-//!   besides the one whose memory it uses again.
+//! - Destructors are paced: an operation that retires something drops at most [`FREE_BURST`] retired things in return.
 //!
 //! # Bins and the queue
 //!
@@ -29,8 +28,9 @@
 //! # Memory is used again
 //!
 //! An operation that replaces a value needs a box and leaves one behind. So it takes one that is due from its bin, and
-//! the allocator is not asked. While that is all that happens nothing else is freed, else the allocator would have to
-//! be asked for it again soon: [`KEPT`] says how much may lie ready.
+//! the allocator is not asked. As long as operations do that, a batch or two are kept ready in each bin and
+//! [`KEPT`] batches for each in the queue, since what becomes due comes in bursts, when the epoch moves. What lies there
+//! beyond is freed. A map of which values are only removed keeps nothing.
 
 use std::array;
 use std::fmt;
@@ -42,7 +42,10 @@ use crate::sync::{
     AtomicBool, CachePadded, LocalCell, Lock, Ordering, figure, local, scaled, stripes, thread_index, yield_now,
 };
 
-/// Attempts to free garbage that is not due between two requests to move the epoch for it.
+/// Calls of [`Domain::tend`] by one thread of which one looks for garbage that is due, when there was none before.
+const CALLS_PER_LOOK: usize = scaled(16, 1);
+
+/// Looks for garbage between two requests to move the epoch for it. Many, since each that is granted interrupts all threads.
 const TENDS_PER_ADVANCE: usize = scaled(64, 1);
 
 /// Destructors that one operation runs while little garbage waits, and batches that one trade brings for it.
@@ -116,8 +119,8 @@ impl<G: Retired> Domain<G> {
     /// As for [`Domain::retire`].
     pub(crate) unsafe fn retire_now(&self, item: G, guard: &Guard) {
         let mut bin = self.place().check_out();
-        bin.push(item);
-        self.seal(&mut bin, guard);
+        bin.seal_items(vec![item], guard);
+        self.trade(&mut bin);
         drop(bin);
         self.owe();
     }
@@ -136,31 +139,40 @@ impl<G: Retired> Domain<G> {
     pub(crate) fn tend(&self, guard: &Guard) {
         // Relaxed: a hint; the garbage itself is handed over by the places' swaps.
         if self.owed.load(Ordering::Relaxed) {
-            self.tend_owed(guard);
+            match CALLS_TO_SKIP.with(LocalCell::get) {
+                0 => self.tend_owed(guard),
+                calls => CALLS_TO_SKIP.with(|skip| skip.set(calls - 1)),
+            }
         }
     }
 
     #[cold]
     fn tend_owed(&self, guard: &Guard) {
-        // Acquire: pairs with the Release exchange in `owe`: garbage whose hint is cleared here is found in its bin below.
-        self.owed.swap(false, Ordering::Acquire);
         let mut visit = self.visit();
         let bin = &mut *visit.bin;
         if bin.ripe.is_empty() {
-            self.trade(bin);
+            // Acquire: pairs with the Release exchange in `owe`: garbage whose hint is cleared here is found below.
+            self.owed.swap(false, Ordering::Acquire);
+            self.look_for_garbage(bin, guard);
+            if !bin.is_idle() || self.others_wait() {
+                self.owe();
+                bin.tends += 1;
+                if bin.tends.is_multiple_of(TENDS_PER_ADVANCE) {
+                    advance_sometimes(guard);
+                }
+            }
         }
+        let skip = if bin.ripe.is_empty() { CALLS_PER_LOOK - 1 } else { 0 };
+        CALLS_TO_SKIP.with(|calls| calls.set(skip));
+        visit.leave_tidy();
+    }
+
+    /// Fills the bin with what is due, if something is: from the queue, or else from all bins.
+    fn look_for_garbage(&self, bin: &mut Bin<G>, guard: &Guard) {
+        self.trade(bin);
         if bin.is_idle() {
             self.places.iter().for_each(|place| Self::collect(place, bin, guard));
             self.trade(bin);
-        }
-        let rest = !bin.is_idle() || self.others_wait();
-        bin.tends += 1;
-        if rest && bin.tends % TENDS_PER_ADVANCE == 0 {
-            advance_sometimes(guard);
-        }
-        visit.leave(());
-        if rest {
-            self.owe();
         }
     }
 
@@ -218,7 +230,8 @@ impl<G: Retired> Domain<G> {
         {
             bin.ripe.push_chunk(due);
         }
-        bin.surplus = queue.has_due(KEPT * self.places.len());
+        bin.surplus = bin.reused == 0 || queue.has_due(KEPT * self.places.len());
+        bin.reused = 0;
         // Relaxed: a figure for `Domain::pending` and a hint for `others_wait`.
         self.queued.store(queue.len, Ordering::Relaxed);
     }
@@ -316,6 +329,10 @@ impl<G: Retired> Visit<'_, G> {
         match convert(self.bin.ripe.pop()?) {
             Ok(usable) => {
                 self.reused = 1;
+                self.bin.reused += 1;
+                if let Some(next) = self.bin.ripe.peek() {
+                    next.prefetch();
+                }
                 Some(usable)
             }
             Err(item) => {
@@ -338,19 +355,27 @@ impl<G: Retired> Visit<'_, G> {
         }
     }
 
-    /// Puts the bin back; then drops `spent`, which is what something used again held, and a few things that are due:
-    /// more if many are, none if what becomes due is used again.
+    /// Puts the bin back; then drops `spent`, which is what something used again held, and a few things that are due,
+    /// more if many are, unless they are kept to be used again.
     #[inline]
     pub(crate) fn leave<T>(self, spent: T) {
+        let ready = self.bin.ripe.len;
         // A trade fills up to the batch that reaches `FREE_STEADY`, unless there is a backlog.
-        if self.bin.ripe.len > (FREE_STEADY + 1) * BATCH {
+        let calm = if self.bin.surplus { FREE_STEADY } else { FREE_STEADY + 1 };
+        if ready > calm * BATCH {
             self.free_some::<T, FREE_BURST>(spent);
-        } else if self.reused == 0 || self.bin.surplus {
+        } else if self.bin.surplus || self.reused == 0 && ready > BATCH {
             self.free_some::<T, FREE_STEADY>(spent);
         } else {
             drop(self.bin);
             drop(spent);
         }
+    }
+
+    /// As [`Visit::leave`], and keeps nothing.
+    fn leave_tidy(mut self) {
+        self.bin.surplus = true;
+        self.leave(());
     }
 
     fn free_some<T, const N: usize>(self, spent: T) {
@@ -359,7 +384,8 @@ impl<G: Retired> Visit<'_, G> {
             drop(bin);
             return domain.owe();
         }
-        let due: [Option<G>; N] = array::from_fn(|_| bin.ripe.pop());
+        // What is used again counts: its destructor runs too.
+        let due: [Option<G>; N] = array::from_fn(|nth| if nth < N - reused { bin.ripe.pop() } else { None });
         drop(bin);
         drop(spent);
         let mut freed = reused;
@@ -376,6 +402,11 @@ impl<G: Retired> Visit<'_, G> {
             domain.longest_free.fetch_max(freed, Ordering::Relaxed);
         }
     }
+}
+
+local! {
+    /// How many calls of [`Domain::tend`] by this thread do nothing.
+    static CALLS_TO_SKIP: LocalCell<usize> = LocalCell::new(0);
 }
 
 local! {
@@ -403,6 +434,9 @@ impl Drop for Freeing {
 pub(crate) trait Retired: Sized {
     /// Frees it, or a bounded part of it; what is left is returned.
     fn free(self) -> Option<Self>;
+
+    /// Asks for the cache line that is written to first if this is used again.
+    fn prefetch(&self);
 }
 
 impl<G> fmt::Debug for Domain<G> {

@@ -99,6 +99,19 @@ pub(crate) fn thread_index() -> usize {
     })
 }
 
+/// Asks for the cache line at `address`, which will be written to soon. A hint: any address will do.
+#[inline(always)]
+pub(crate) fn prefetch<T>(address: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: prefetching has no effect that a program can see, whatever the address; the instruction is part of SSE,
+    // which every x86-64 processor has.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = address;
+}
+
 /// Counts up, for this thread alone: for doing something every so many times without a counter that threads share.
 #[inline(always)]
 pub(crate) fn thread_tick() -> usize {
