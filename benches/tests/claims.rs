@@ -3,7 +3,7 @@
 use std::process::Command;
 
 fn claims(arguments: &[&str]) -> serde_json::Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_claims")).args(arguments).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_readmostly-bench")).arg("claims").args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -1,12 +1,21 @@
 //! Key sets and access patterns, the same in every run.
 
+mod choice;
+mod trace;
+
+pub use choice::{Choice, Picker};
+pub use trace::Trace;
+
 use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::SliceRandom};
 
 /// Lookup streams are at least this long, so that the branch predictor can't learn a small map's stream by heart.
 pub const STREAM: usize = 1 << 16;
 
 /// Where the keys that are never inserted start in the sequence of [`nth`].
-const ABSENT: u64 = 1 << 40;
+pub const ABSENT: u64 = 1 << 40;
+
+/// Where the keys that are inserted and removed again start in the sequence of [`nth`].
+pub const FRESH: u64 = 1 << 42;
 
 /// The `i`th pseudo-random key. A bijection (the finaliser of SplitMix64), so different `i` give different keys.
 pub fn nth(i: u64) -> u64 {
@@ -89,7 +98,8 @@ impl Mix {
     }
 }
 
-fn rng(seed: u64) -> SmallRng {
+/// A generator that always starts alike.
+pub(crate) fn rng(seed: u64) -> SmallRng {
     SmallRng::seed_from_u64(seed)
 }
 
