@@ -31,9 +31,15 @@ impl Stopwatch {
         (self.clock.delta_as_nanos(start, end), result)
     }
 
+    /// The nanoseconds from a [`Stopwatch::stamp`] until now.
+    #[inline]
+    pub fn ns_since(&self, stamp: u64) -> u64 {
+        self.clock.delta_as_nanos(stamp, self.stamp())
+    }
+
     /// A reading that no earlier load is still pending at, and that no later one starts before.
     #[inline]
-    fn stamp(&self) -> u64 {
+    pub fn stamp(&self) -> u64 {
         fence();
         let stamp = self.clock.raw();
         fence();
@@ -77,6 +83,26 @@ impl Latencies {
         self.0.add(&other.0).expect("all histograms have the same bounds");
     }
 
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The longest, in nanoseconds.
+    pub fn max(&self) -> u64 {
+        self.0.max()
+    }
+
     /// The latency that `share` (0 to 1) of the operations do not exceed, in nanoseconds.
     pub fn quantile(&self, share: f64) -> u64 {
         self.0.value_at_quantile(share)
@@ -110,7 +136,7 @@ pub struct Percentiles {
 impl std::fmt::Display for Percentiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [p50, p99, p99_9, p99_99, max] =
-            [self.p50, self.p99, self.p99_9, self.p99_99, self.max].map(|ns| crate::report::duration(ns as f64));
+            [self.p50, self.p99, self.p99_9, self.p99_99, self.max].map(|ns| crate::document::duration(ns as f64));
         write!(f, "P50 {p50}, P99 {p99}, P99.9 {p99_9}, P99.99 {p99_99}, max {max}")
     }
 }

@@ -3,15 +3,15 @@
 //! A machine's speed drifts: clock, neighbours, temperature. So contenders take turns (A B C, A B C, ...), and a
 //! comparison is made within each round before the median over the rounds is taken.
 
-use crate::peers::Lookup;
-use serde::Serialize;
+use crate::peers::Handle;
+use serde::{Deserialize, Serialize};
 use std::{
     hint::black_box,
     time::{Duration, Instant},
 };
 
 /// The median of some samples and how far they spread.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// How many samples.
     pub samples: usize,
@@ -155,11 +155,11 @@ pub fn ns_per_operation(at_least: Duration, operations: usize, mut pass: impl Fn
 
 /// Looks up all of `keys` and adds up the values found. The one loop that all lookups are measured with.
 #[inline(never)]
-pub fn sum_of<M: Lookup<u64, u64>>(map: &M, keys: &[u64]) -> u64 {
-    let (map, keys) = (black_box(map), black_box(keys));
+pub fn sum_of<H: Handle<u64, u64>>(handle: &mut H, keys: &[u64]) -> u64 {
+    let (handle, keys) = (black_box(handle), black_box(keys));
     let mut sum = 0_u64;
     for key in keys {
-        sum = sum.wrapping_add(map.read(key, |value| *value).unwrap_or(0));
+        sum = sum.wrapping_add(handle.read(key, |value| *value).unwrap_or(0));
     }
     sum
 }

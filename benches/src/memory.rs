@@ -19,6 +19,12 @@ impl Usage {
         Ok(Self { heap: heap()?, resident: resident()? })
     }
 
+    /// What is occupied after the allocator has given back to the system what it can.
+    pub fn trimmed() -> Result<Self> {
+        trim();
+        Self::now()
+    }
+
     /// The larger of the two: the heap leaves out what a map obtains from the system by itself, resident bytes leave
     /// out what has been allocated but not touched.
     pub fn occupied(self) -> u64 {
@@ -39,6 +45,16 @@ pub fn heap() -> Result<u64> {
     let info = unsafe { libc::mallinfo2() };
     Ok((info.uordblks + info.hblkhd) as u64)
 }
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code)]
+fn trim() {
+    // SAFETY: malloc_trim has no preconditions.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn trim() {}
 
 /// Not known to be measurable here.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]

@@ -3,12 +3,15 @@
 //! Lookups of absent keys help to end that state, so it is measured in slices: present keys, then absent ones, and a
 //! slice counts only if the map was amended before and after it.
 
-use super::Config;
+use super::{
+    Config,
+    verdicts::{Limit, Line},
+};
 use crate::{
+    document::{self, Unit},
     keys::{self, Order},
     measure::{Summary, sum_of},
-    peers::{Fill, Lookup, Readmostly},
-    report::{self, Limit, Line, Unit},
+    peers::{Handle, Map, Readmostly},
 };
 use std::time::{Duration, Instant};
 
@@ -54,10 +57,10 @@ pub(super) fn measure(config: &Config, progress: &impl Fn(&str)) -> Vec<Line> {
     let mut lines = Vec::new();
     for cause in [Cause::Growth, Cause::Snapshot] {
         for entries in SIZES {
-            progress(&format!("absent: {}, {} entries", cause.name(), report::entries(entries)));
+            progress(&format!("absent: {}, {} entries", cause.name(), document::entries(entries)));
             for (access, name) in [(Access::PerCall, "get"), (Access::Pinned, "pinned get")] {
                 let of = format!("{name} of an absent / of a present key");
-                let subject = format!("{of}, {}, {} entries", cause.name(), report::entries(entries));
+                let subject = format!("{of}, {}, {} entries", cause.name(), document::entries(entries));
                 lines.push(line(subject, access, Session::new(cause, access, entries, config).run()));
             }
         }
@@ -150,7 +153,7 @@ impl Tally {
     }
 
     fn detail(&self) -> String {
-        let [absent, present] = [&self.absent, &self.present].map(|ns| report::duration(Summary::of(ns).median));
+        let [absent, present] = [&self.absent, &self.present].map(|ns| document::duration(Summary::of(ns).median));
         format!(
             "{absent} / {present}; {} slices of {} lookups, {} more lost to promotion; {} dirty",
             self.kept,
@@ -288,14 +291,14 @@ impl<'a> Session<'a> {
 
 /// The time that the lookups of `stream` take, all of them present or all absent.
 fn time(map: &Readmostly<u64, u64>, access: Access, stream: &[u64], present: bool) -> Duration {
-    fn timed<M: Lookup<u64, u64>>(map: &M, stream: &[u64]) -> (Duration, u64) {
+    fn timed<H: Handle<u64, u64>>(mut handle: H, stream: &[u64]) -> (Duration, u64) {
         let start = Instant::now();
-        let sum = sum_of(map, stream);
+        let sum = sum_of(&mut handle, stream);
         (start.elapsed(), sum)
     }
     let (elapsed, sum) = match access {
         Access::PerCall => timed(map, stream),
-        Access::Pinned => timed(&map.pin(), stream),
+        Access::Pinned => timed(map.pin(), stream),
     };
     let values = stream.iter().copied().map(keys::value_of);
     let expected = if present { values.fold(0, u64::wrapping_add) } else { 0 };

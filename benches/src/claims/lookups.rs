@@ -1,11 +1,14 @@
 //! Lookups of present keys on one thread.
 
-use super::Config;
+use super::{
+    Config,
+    verdicts::{Limit, Line},
+};
 use crate::{
+    document::{self, Unit},
     keys::{self, Order},
     measure::{Interleaved, Outcome, ns_per_operation, sum_of},
-    peers::{Dashmap, Lookup, Papaya, Plain, Readmostly, SccHeld, SccIndex},
-    report::{self, Limit, Line, Unit},
+    peers::{Dashmap, Handle, Map, Papaya, PapayaAccess, Readmostly, SccHeld, SccIndex},
 };
 
 const PLAIN: &str = "hashbrown get";
@@ -29,7 +32,7 @@ pub(super) fn measure(pinned: bool, get: bool, config: &Config, progress: &impl 
     let mut lines = Vec::new();
     for order in [Order::Random, Order::Sequential] {
         for &entries in &sizes {
-            progress(&format!("lookups: {} entries, {} keys", report::entries(entries), order.name()));
+            progress(&format!("lookups: {} entries, {} keys", document::entries(entries), order.name()));
             let outcome = contest(entries, order, config);
             let limited = order == Order::Random && LIMITED.contains(&entries);
             let comparison = Comparison { outcome, entries, order, limited };
@@ -48,7 +51,7 @@ fn contest(entries: usize, order: Order, config: &Config) -> Outcome {
     config.cores.pin(0);
     let keys = keys::present(order, entries);
     let stream = keys::lookups(&keys, order, 1);
-    let plain: Plain<u64, u64> = config.filled(&keys);
+    let mut plain = config.plain(&keys);
     let readmostly: Readmostly<u64, u64> = config.filled(&keys);
     let grown: Readmostly<u64, u64> = config.grown(&keys);
     let dashmap: Dashmap<u64, u64> = config.filled(&keys);
@@ -58,17 +61,17 @@ fn contest(entries: usize, order: Order, config: &Config) -> Outcome {
     let turn =
         Turn { stream: &stream, sum: stream.iter().copied().map(keys::value_of).fold(0, u64::wrapping_add), config };
     let mut contest = Interleaved::new();
-    contest.add(PLAIN, || turn.take(&plain));
+    contest.add(PLAIN, || turn.take(&mut plain));
     // A guard held over from another contender's turn would make a nested pin of this one's, which costs next to
     // nothing: so guards are taken in the turn that uses them.
-    contest.add(PINNED, || turn.take(&readmostly.pin()));
-    contest.add(PINNED_GROWN, || turn.take(&grown.pin()));
-    contest.add(GET, || turn.take(&readmostly));
-    contest.add(DASHMAP, || turn.take(&dashmap));
-    contest.add(PAPAYA, || turn.take(&papaya));
-    contest.add(PAPAYA_HELD, || turn.take(&papaya.pin()));
-    contest.add(SCC, || turn.take(&scc));
-    contest.add(SCC_HELD, || turn.take(&SccHeld::new(&scc)));
+    contest.add(PINNED, || turn.take(&mut readmostly.pin()));
+    contest.add(PINNED_GROWN, || turn.take(&mut grown.pin()));
+    contest.add(GET, || turn.take(&mut readmostly.handle()));
+    contest.add(DASHMAP, || turn.take(&mut dashmap.handle()));
+    contest.add(PAPAYA, || turn.take(&mut papaya.handle()));
+    contest.add(PAPAYA_HELD, || turn.take(&mut PapayaAccess::held(&papaya)));
+    contest.add(SCC, || turn.take(&mut scc.handle()));
+    contest.add(SCC_HELD, || turn.take(&mut SccHeld::new(&scc)));
     contest.run(config.rounds)
 }
 
@@ -79,9 +82,9 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    fn take<M: Lookup<u64, u64>>(&self, map: &M) -> f64 {
+    fn take<H: Handle<u64, u64>>(&self, handle: &mut H) -> f64 {
         ns_per_operation(self.config.round, self.stream.len(), || {
-            assert_eq!(sum_of(map, self.stream), self.sum, "expected every key to be found with its value");
+            assert_eq!(sum_of(handle, self.stream), self.sum, "expected every key to be found with its value");
         })
     }
 }
@@ -115,8 +118,8 @@ impl Comparison {
     }
 
     fn line(&self, claim: &'static str, of: &str, to: &str) -> Line {
-        let subject = format!("{of} / {to}, {} entries, {} keys", report::entries(self.entries), self.order.name());
-        let [ours, theirs] = [of, to].map(|name| report::duration(self.outcome.median(name)));
+        let subject = format!("{of} / {to}, {} entries, {} keys", document::entries(self.entries), self.order.name());
+        let [ours, theirs] = [of, to].map(|name| document::duration(self.outcome.median(name)));
         Line::info(claim, subject, Unit::Ratio, self.outcome.ratio(of, to)).detail(format!("{ours} / {theirs}"))
     }
 

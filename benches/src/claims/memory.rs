@@ -2,13 +2,16 @@
 //!
 //! Each map is built in a process of its own: in one that has freed memory before, resident bytes say nothing.
 
-use super::Config;
+use super::{
+    Config,
+    verdicts::{Limit, Line},
+};
 use crate::{
+    document::{self, Unit},
     keys,
     measure::Summary,
     memory::{self, Usage},
-    peers::{Concurrent, Dashmap, Fill, Hasher, Papaya, Plain, Readmostly, SccIndex},
-    report::{self, Limit, Line, Unit},
+    peers::{Dashmap, Handle, Hasher, Map, Papaya, Plain, Readmostly, SccIndex},
 };
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -85,7 +88,7 @@ pub(super) fn measure(config: &Config, progress: &impl Fn(&str)) -> Result<Vec<L
 
 fn entry_lines(peer: Probe, name: &str, filling: Filling, footprint: Footprint) -> Vec<Line> {
     let per_entry = |bytes: u64| bytes as f64 / ENTRIES as f64;
-    let subject = format!("bytes per entry, {name} {}, {} entries", filling.name(), report::entries(ENTRIES));
+    let subject = format!("bytes per entry, {name} {}, {} entries", filling.name(), document::entries(ENTRIES));
     let line = |subject: String, usage: Usage| {
         let detail = format!("heap {:.1}, resident {:.1}", per_entry(usage.heap), per_entry(usage.resident));
         Line::info(CLAIM, subject, Unit::Bytes, Summary::single(per_entry(usage.occupied()))).detail(detail)
@@ -122,7 +125,7 @@ fn run_apart(peer: &str, filling: Filling) -> Result<Footprint> {
     let program = std::env::current_exe().context("expected to find this program's file")?;
     let filling = filling.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
     let output = Command::new(program)
-        .args(["--probe-memory", peer, "--filling", &filling])
+        .args(["claims", "--probe-memory", peer, "--filling", &filling])
         .output()
         .context("expected to start a process for the memory probe")?;
     let complaint = String::from_utf8_lossy(&output.stderr);
@@ -134,32 +137,26 @@ fn run_apart(peer: &str, filling: Filling) -> Result<Footprint> {
 pub fn probe(peer: Probe, filling: Filling) -> Result<()> {
     let footprint = match peer {
         Probe::Readmostly => readmostly_footprint(filling)?,
-        Probe::Dashmap => footprint_of::<Dashmap<u64, u64>>(filling)?,
-        Probe::Papaya => footprint_of::<Papaya<u64, u64>>(filling)?,
-        Probe::Scc => footprint_of::<SccIndex<u64, u64>>(filling)?,
-        Probe::Hashbrown => footprint_of::<Plain<u64, u64>>(filling)?,
+        Probe::Dashmap => footprint_of(filling, build::<Dashmap<u64, u64>>)?,
+        Probe::Papaya => footprint_of(filling, build::<Papaya<u64, u64>>)?,
+        Probe::Scc => footprint_of(filling, build::<SccIndex<u64, u64>>)?,
+        Probe::Hashbrown => footprint_of(filling, build_plain)?,
     };
     println!("{}", serde_json::to_string(&footprint)?);
     Ok(())
 }
 
-fn footprint_of<M: Fill<u64, u64>>(filling: Filling) -> Result<Footprint> {
-    let before = warm_usage::<M>()?;
-    let mut map = M::empty(filling.capacity(), Hasher::default());
-    for key in (0..ENTRIES as u64).map(keys::nth) {
-        map.put(key, keys::value_of(key));
-    }
+fn footprint_of<T>(filling: Filling, build: impl Fn(usize, usize) -> T) -> Result<Footprint> {
+    let before = warm_usage(&build)?;
+    let map = build(filling.capacity(), ENTRIES);
     let inserted = Usage::now()?.since(before);
     drop(map);
     Ok(Footprint { inserted, promoted: inserted, flushed: inserted, table_bytes: 0 })
 }
 
 fn readmostly_footprint(filling: Filling) -> Result<Footprint> {
-    let before = warm_usage::<Readmostly<u64, u64>>()?;
-    let map = Readmostly::empty(filling.capacity(), Hasher::default());
-    for key in (0..ENTRIES as u64).map(keys::nth) {
-        Concurrent::insert(&map, key, keys::value_of(key));
-    }
+    let before = warm_usage(|capacity, entries| build::<Readmostly<u64, u64>>(capacity, entries).promote())?;
+    let map: Readmostly<u64, u64> = build(filling.capacity(), ENTRIES);
     let inserted = Usage::now()?.since(before);
     map.promote();
     let promoted = Usage::now()?.since(before);
@@ -168,8 +165,26 @@ fn readmostly_footprint(filling: Filling) -> Result<Footprint> {
     Ok(Footprint { inserted, promoted, flushed, table_bytes: map.stats().table_bytes as u64 })
 }
 
+fn build<M: Map<u64, u64>>(capacity: usize, entries: usize) -> M {
+    let map = M::empty(capacity, Hasher::default());
+    insert_all(&mut map.handle(), entries);
+    map
+}
+
+fn build_plain(capacity: usize, entries: usize) -> Plain<u64, u64> {
+    let mut map = Plain::with_capacity_and_hasher(capacity, Hasher::default());
+    insert_all(&mut map, entries);
+    map
+}
+
+fn insert_all<H: Handle<u64, u64>>(handle: &mut H, entries: usize) {
+    for key in (0..entries as u64).map(keys::nth) {
+        handle.insert(key, keys::value_of(key));
+    }
+}
+
 /// What the process occupies after the map's code has run once: thread-local and global state is no entry's cost.
-fn warm_usage<M: Fill<u64, u64>>() -> Result<Usage> {
-    drop(M::grown(Hasher::default(), (0..8).map(|key| (key, key))));
+fn warm_usage<T>(build: impl Fn(usize, usize) -> T) -> Result<Usage> {
+    drop(build(0, 8));
     Usage::now()
 }

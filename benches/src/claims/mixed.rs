@@ -1,12 +1,15 @@
 //! Two threads, mostly reads, some overwrites, on the same keys.
 
-use super::Config;
+use super::{
+    Config,
+    verdicts::{Limit, Line},
+};
 use crate::{
+    document::{self, Unit},
     keys::{self, Mix, Order},
     latency::{Latencies, Stopwatch},
     measure::Interleaved,
-    peers::{Concurrent, Dashmap, Papaya, Readmostly},
-    report::{Limit, Line, Unit},
+    peers::{Dashmap, Handle, Map, Papaya, Readmostly},
     threads::{Share, Worker, race},
 };
 use std::{
@@ -93,18 +96,18 @@ fn latency(maps: &Maps, mixes: &[Mix], round: Duration, config: &Config) -> Vec<
 
 fn workload() -> String {
     let overwrites = OVERWRITES * 100.0;
-    format!("{THREADS} threads, {overwrites} % overwrites, {} entries", crate::report::entries(ENTRIES))
+    format!("{THREADS} threads, {overwrites} % overwrites, {} entries", document::entries(ENTRIES))
 }
 
 /// Operations per nanosecond of all threads together.
-fn rate<M: Concurrent<u64, u64>>(map: &M, mixes: &[Mix], round: Duration, config: &Config) -> f64 {
+fn rate<M: Map<u64, u64>>(map: &M, mixes: &[Mix], round: Duration, config: &Config) -> f64 {
     let workers = mixes.iter().map(|mix| Untimed { map, mix }).collect();
     let shares = race(&config.cores, round, workers);
     shares.iter().map(|Share { figure, elapsed }| *figure as f64 / elapsed.as_nanos() as f64).sum()
 }
 
 /// The P99 of all threads' operations of this round, which are also added to `all`.
-fn p99<M: Concurrent<u64, u64>>(
+fn p99<M: Map<u64, u64>>(
     map: &M,
     mixes: &[Mix],
     round: Duration,
@@ -122,12 +125,12 @@ fn p99<M: Concurrent<u64, u64>>(
 }
 
 #[inline]
-fn operate<M: Concurrent<u64, u64>>(map: &M, key: u64, overwrite: bool) -> u64 {
+fn operate<H: Handle<u64, u64>>(handle: &mut H, key: u64, overwrite: bool) -> u64 {
     if overwrite {
-        map.insert(key, keys::value_of(key));
+        handle.insert(key, keys::value_of(key));
         0
     } else {
-        map.read(&key, |value| *value).unwrap_or(0)
+        handle.read(&key, |value| *value).unwrap_or(0)
     }
 }
 
@@ -136,18 +139,19 @@ struct Untimed<'a, M> {
     mix: &'a Mix,
 }
 
-impl<M: Concurrent<u64, u64>> Worker for Untimed<'_, M> {
+impl<M: Map<u64, u64>> Worker for Untimed<'_, M> {
     type Figure = u64;
 
     fn warm_up(&mut self) {
-        black_box(operate_all(self.map, &self.mix.keys, &self.mix.overwrites));
+        black_box(operate_all(&mut self.map.handle(), &self.mix.keys, &self.mix.overwrites));
     }
 
     fn work(&mut self, stop: &AtomicBool) -> u64 {
+        let mut handle = self.map.handle();
         let mut operations = 0;
         loop {
             for (keys, overwrites) in self.mix.keys.chunks(CHUNK).zip(self.mix.overwrites.chunks(CHUNK)) {
-                black_box(operate_all(self.map, keys, overwrites));
+                black_box(operate_all(&mut handle, keys, overwrites));
                 operations += keys.len() as u64;
                 if stop.load(Ordering::Relaxed) {
                     return operations;
@@ -158,10 +162,10 @@ impl<M: Concurrent<u64, u64>> Worker for Untimed<'_, M> {
 }
 
 #[inline(never)]
-fn operate_all<M: Concurrent<u64, u64>>(map: &M, keys: &[u64], overwrites: &[bool]) -> u64 {
+fn operate_all<H: Handle<u64, u64>>(handle: &mut H, keys: &[u64], overwrites: &[bool]) -> u64 {
     let mut sum = 0_u64;
     for (&key, &overwrite) in keys.iter().zip(overwrites) {
-        sum = sum.wrapping_add(operate(map, key, overwrite));
+        sum = sum.wrapping_add(operate(handle, key, overwrite));
     }
     sum
 }
@@ -173,32 +177,33 @@ struct Timed<'a, M> {
     latencies: Latencies,
 }
 
-impl<M: Concurrent<u64, u64>> Worker for Timed<'_, M> {
+impl<M: Map<u64, u64>> Worker for Timed<'_, M> {
     type Figure = Latencies;
 
     fn warm_up(&mut self) {
-        time_all(self.map, self.mix, self.stopwatch, &mut self.latencies, &AtomicBool::new(true));
+        time_all(&mut self.map.handle(), self.mix, self.stopwatch, &mut self.latencies, &AtomicBool::new(true));
         self.latencies = Latencies::default();
     }
 
     fn work(&mut self, stop: &AtomicBool) -> Latencies {
+        let mut handle = self.map.handle();
         while !stop.load(Ordering::Relaxed) {
-            time_all(self.map, self.mix, self.stopwatch, &mut self.latencies, stop);
+            time_all(&mut handle, self.mix, self.stopwatch, &mut self.latencies, stop);
         }
         std::mem::take(&mut self.latencies)
     }
 }
 
 #[inline(never)]
-fn time_all<M: Concurrent<u64, u64>>(
-    map: &M,
+fn time_all<H: Handle<u64, u64>>(
+    handle: &mut H,
     mix: &Mix,
     stopwatch: &Stopwatch,
     latencies: &mut Latencies,
     stop: &AtomicBool,
 ) {
     for (&key, &overwrite) in mix.keys.iter().zip(&mix.overwrites) {
-        let (ns, value) = stopwatch.time(|| operate(map, key, overwrite));
+        let (ns, value) = stopwatch.time(|| operate(handle, key, overwrite));
         black_box(value);
         latencies.record(ns);
         if stop.load(Ordering::Relaxed) {

@@ -4,15 +4,17 @@ mod absent;
 mod lookups;
 mod memory;
 mod mixed;
+pub mod verdicts;
 mod writes;
 
 use crate::{
-    peers::{Fill, Hasher},
-    report::Line,
+    keys::value_of,
+    peers::{Hasher, Map, Plain, plain},
     threads::Cores,
 };
 use anyhow::Result;
 use std::time::Duration;
+use verdicts::Line;
 
 pub use memory::{Filling, Probe, probe};
 
@@ -54,13 +56,21 @@ impl Config {
         self.rounds.min(if self.quick { 2 } else { 7 })
     }
 
-    fn filled<M: Fill<u64, u64>>(&self, keys: &[u64]) -> M {
-        M::filled(self.hasher, keys.iter().map(|&key| (key, crate::keys::value_of(key))))
+    fn filled<M: Map<u64, u64>>(&self, keys: &[u64]) -> M {
+        M::filled(self.hasher, entries(keys))
     }
 
-    fn grown<M: Fill<u64, u64>>(&self, keys: &[u64]) -> M {
-        M::grown(self.hasher, keys.iter().map(|&key| (key, crate::keys::value_of(key))))
+    fn grown<M: Map<u64, u64>>(&self, keys: &[u64]) -> M {
+        M::grown(self.hasher, entries(keys))
     }
+
+    fn plain(&self, keys: &[u64]) -> Plain<u64, u64> {
+        plain(self.hasher, entries(keys))
+    }
+}
+
+fn entries(keys: &[u64]) -> impl ExactSizeIterator<Item = (u64, u64)> {
+    keys.iter().map(|&key| (key, value_of(key)))
 }
 
 /// Measures `claims`, or all if there are none, and calls `progress` before each.

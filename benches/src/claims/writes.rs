@@ -1,19 +1,19 @@
 //! For information: inserts, overwrites, removes, and the slowest inserts while a map grows.
 
-use super::Config;
+use super::{Config, verdicts::Line};
 use crate::{
+    document::{self, Unit},
     keys::{self, Order},
     latency::{Latencies, Stopwatch},
     measure::{Interleaved, Outcome, ns_per_operation},
-    peers::{Concurrent, Dashmap, Fill, Papaya, Readmostly},
-    report::{self, Line, Unit},
+    peers::{Dashmap, Handle, Map, Papaya, Peer, Readmostly},
     threads::preemptions,
 };
 use std::{cell::RefCell, cmp::Reverse, collections::BinaryHeap, hint::black_box, time::Instant};
 
 const CLAIM: &str = "writes";
-const OURS: &str = Readmostly::<u64, u64>::NAME;
-const PEERS: [&str; 2] = [Dashmap::<u64, u64>::NAME, Papaya::<u64, u64>::NAME];
+const OURS: &str = Peer::Readmostly.name();
+const PEERS: [&str; 2] = [Peer::Dashmap.name(), Peer::Papaya.name()];
 /// How many of the slowest inserts a growth timeline lists.
 const SLOWEST: usize = 10;
 
@@ -27,11 +27,11 @@ pub(super) fn measure(config: &Config, progress: &impl Fn(&str)) -> Vec<Line> {
     lines.extend(insert_latencies(&keys, config));
     drop(keys);
     for entries in [10_000, entries] {
-        progress(&format!("writes: overwrites and removes, {} entries", report::entries(entries)));
+        progress(&format!("writes: overwrites and removes, {} entries", document::entries(entries)));
         lines.extend(changes(entries, config));
     }
     let entries = if config.quick { 400_000 } else { 4_000_000 };
-    progress(&format!("writes: growth to {} entries", report::entries(entries)));
+    progress(&format!("writes: growth to {} entries", document::entries(entries)));
     lines.extend(growth(entries, config));
     lines
 }
@@ -39,7 +39,7 @@ pub(super) fn measure(config: &Config, progress: &impl Fn(&str)) -> Vec<Line> {
 /// Our figure against each peer's.
 fn compare(what: &str, outcome: &Outcome) -> Vec<Line> {
     let line = |peer| {
-        let [ours, theirs] = [OURS, peer].map(|name| report::duration(outcome.median(name)));
+        let [ours, theirs] = [OURS, peer].map(|name| document::duration(outcome.median(name)));
         Line::info(CLAIM, format!("{what} / {peer}'s"), Unit::Ratio, outcome.ratio(OURS, peer))
             .detail(format!("{ours} / {theirs}"))
     };
@@ -51,33 +51,33 @@ fn inserts(keys: &[u64], config: &Config) -> Vec<Line> {
     contest.add(OURS, || ns_per_insert::<Readmostly<u64, u64>>(keys, config));
     contest.add(PEERS[0], || ns_per_insert::<Dashmap<u64, u64>>(keys, config));
     contest.add(PEERS[1], || ns_per_insert::<Papaya<u64, u64>>(keys, config));
-    let what = format!("insert of a new key, growing from empty to {}", report::entries(keys.len()));
+    let what = format!("insert of a new key, growing from empty to {}", document::entries(keys.len()));
     compare(&what, &contest.run(config.long_rounds()))
 }
 
-fn ns_per_insert<M: Concurrent<u64, u64>>(keys: &[u64], config: &Config) -> f64 {
+fn ns_per_insert<M: Map<u64, u64>>(keys: &[u64], config: &Config) -> f64 {
     let map = M::empty(0, config.hasher);
     let start = Instant::now();
-    put_all(&map, keys);
+    put_all(&mut map.handle(), keys);
     let elapsed = start.elapsed();
     drop(map);
     elapsed.as_nanos() as f64 / keys.len() as f64
 }
 
 #[inline(never)]
-fn put_all<M: Concurrent<u64, u64>>(map: &M, keys: &[u64]) {
-    let (map, keys) = (black_box(map), black_box(keys));
+fn put_all<H: Handle<u64, u64>>(handle: &mut H, keys: &[u64]) {
+    let (handle, keys) = (black_box(handle), black_box(keys));
     for &key in keys {
-        map.insert(key, keys::value_of(key));
+        handle.insert(key, keys::value_of(key));
     }
 }
 
 #[inline(never)]
-fn remove_and_put_all<M: Concurrent<u64, u64>>(map: &M, keys: &[u64]) {
-    let (map, keys) = (black_box(map), black_box(keys));
+fn remove_and_put_all<H: Handle<u64, u64>>(handle: &mut H, keys: &[u64]) {
+    let (handle, keys) = (black_box(handle), black_box(keys));
     for key in keys {
-        black_box(map.remove(key));
-        map.insert(*key, keys::value_of(*key));
+        black_box(handle.remove(key));
+        handle.insert(*key, keys::value_of(*key));
     }
 }
 
@@ -92,7 +92,7 @@ fn insert_latencies(keys: &[u64], config: &Config) -> Vec<Line> {
         .iter()
         .zip(&all)
         .map(|(name, latencies)| {
-            let subject = format!("slowest insert, {name} growing from empty to {}", report::entries(keys.len()));
+            let subject = format!("slowest insert, {name} growing from empty to {}", document::entries(keys.len()));
             Line::info(CLAIM, subject, Unit::Nanoseconds, outcome.get(name).summary())
                 .detail(format!("over all rounds: {}", latencies.borrow().percentiles()))
         })
@@ -100,12 +100,13 @@ fn insert_latencies(keys: &[u64], config: &Config) -> Vec<Line> {
 }
 
 /// The longest of this round's inserts; all of them are added to `all`.
-fn slowest_insert<M: Concurrent<u64, u64>>(keys: &[u64], config: &Config, all: &RefCell<Latencies>) -> f64 {
+fn slowest_insert<M: Map<u64, u64>>(keys: &[u64], config: &Config, all: &RefCell<Latencies>) -> f64 {
     let stopwatch = Stopwatch::default();
     let map = M::empty(0, config.hasher);
+    let mut handle = map.handle();
     let mut latencies = Latencies::default();
     for &key in keys {
-        let (ns, ()) = stopwatch.time(|| map.insert(key, keys::value_of(key)));
+        let (ns, ()) = stopwatch.time(|| handle.insert(key, keys::value_of(key)));
         latencies.record(ns);
     }
     all.borrow_mut().merge(&latencies);
@@ -120,23 +121,23 @@ fn changes(entries: usize, config: &Config) -> Vec<Line> {
     let papaya: Papaya<u64, u64> = config.filled(&keys);
 
     let mut contest = Interleaved::new();
-    contest.add(OURS, || turn(&readmostly, &stream, config, put_all));
-    contest.add(PEERS[0], || turn(&dashmap, &stream, config, put_all));
-    contest.add(PEERS[1], || turn(&papaya, &stream, config, put_all));
+    contest.add(OURS, || turn(readmostly.handle(), &stream, config, put_all));
+    contest.add(PEERS[0], || turn(dashmap.handle(), &stream, config, put_all));
+    contest.add(PEERS[1], || turn(papaya.handle(), &stream, config, put_all));
     let mut lines =
-        compare(&format!("overwrite, {} entries", report::entries(entries)), &contest.run(config.long_rounds()));
+        compare(&format!("overwrite, {} entries", document::entries(entries)), &contest.run(config.long_rounds()));
 
     let mut contest = Interleaved::new();
-    contest.add(OURS, || turn(&readmostly, &stream, config, remove_and_put_all));
-    contest.add(PEERS[0], || turn(&dashmap, &stream, config, remove_and_put_all));
-    contest.add(PEERS[1], || turn(&papaya, &stream, config, remove_and_put_all));
-    let what = format!("remove and re-insert, {} entries", report::entries(entries));
+    contest.add(OURS, || turn(readmostly.handle(), &stream, config, remove_and_put_all));
+    contest.add(PEERS[0], || turn(dashmap.handle(), &stream, config, remove_and_put_all));
+    contest.add(PEERS[1], || turn(papaya.handle(), &stream, config, remove_and_put_all));
+    let what = format!("remove and re-insert, {} entries", document::entries(entries));
     lines.extend(compare(&what, &contest.run(config.long_rounds())));
     lines
 }
 
-fn turn<M>(map: &M, stream: &[u64], config: &Config, pass: fn(&M, &[u64])) -> f64 {
-    ns_per_operation(config.round, stream.len(), || pass(map, stream))
+fn turn<H>(mut handle: H, stream: &[u64], config: &Config, pass: fn(&mut H, &[u64])) -> f64 {
+    ns_per_operation(config.round, stream.len(), || pass(&mut handle, stream))
 }
 
 fn growth(entries: usize, config: &Config) -> Vec<Line> {
@@ -149,15 +150,16 @@ fn growth(entries: usize, config: &Config) -> Vec<Line> {
 
 /// The slowest single inserts on the way to `entries`, and after how many entries each came; without those during which
 /// the system ran something else.
-fn timeline<M: Concurrent<u64, u64>>(entries: usize, config: &Config) -> Line {
+fn timeline<M: Map<u64, u64>>(entries: usize, config: &Config) -> Line {
     let stopwatch = Stopwatch::default();
     let map = M::empty(0, config.hasher);
+    let mut handle = map.handle();
     let mut slowest = BinaryHeap::with_capacity(SLOWEST + 1);
     let (mut seen, mut preempted) = (preemptions(), 0);
     let start = Instant::now();
     for index in 0..entries as u64 {
         let key = keys::nth(index);
-        let (ns, ()) = stopwatch.time(|| map.insert(key, keys::value_of(key)));
+        let (ns, ()) = stopwatch.time(|| handle.insert(key, keys::value_of(key)));
         if slowest.len() == SLOWEST && slowest.peek().is_some_and(|Reverse((least, _))| ns <= *least) {
             continue;
         }
@@ -175,9 +177,9 @@ fn timeline<M: Concurrent<u64, u64>>(entries: usize, config: &Config) -> Line {
     let mean = start.elapsed().as_nanos() as f64 / entries as f64;
     let slowest = slowest.into_sorted_vec();
     let list: Vec<String> =
-        slowest.iter().map(|Reverse((ns, index))| format!("{} at {index}", report::duration(*ns as f64))).collect();
+        slowest.iter().map(|Reverse((ns, index))| format!("{} at {index}", document::duration(*ns as f64))).collect();
     let figure = crate::measure::Summary::single(slowest.first().map_or(0.0, |Reverse((ns, _))| *ns as f64));
-    let subject = format!("slowest inserts, {} growing to {}", M::NAME, report::entries(entries));
-    let (list, mean) = (list.join(", "), report::duration(mean));
+    let subject = format!("slowest inserts, {} growing to {}", M::NAME, document::entries(entries));
+    let (list, mean) = (list.join(", "), document::duration(mean));
     Line::info(CLAIM, subject, Unit::Nanoseconds, figure).detail(format!("{list}; {preempted} preempted; mean {mean}"))
 }

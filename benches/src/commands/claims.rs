@@ -1,18 +1,15 @@
-//! Measures what the project promises and says of each promise whether it is kept.
-
 use anyhow::Result;
-use clap::Parser;
+use clap::Args;
 use readmostly_bench::{
-    claims::{self, Claim, Config, Filling, Probe},
+    claims::{self, Claim, Config, Filling, Probe, verdicts::Report},
     peers::Hasher,
-    report::{Environment, Report},
     threads::Cores,
 };
 use std::{process::ExitCode, time::Duration};
 
-/// Measures what readmostly promises, against its peers.
-#[derive(Debug, Parser)]
-struct Options {
+/// How to measure what the project promises.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
     /// Measure only this; may be given several times
     #[arg(long, value_name = "NAME")]
     only: Vec<Claim>,
@@ -29,10 +26,6 @@ struct Options {
     #[arg(long)]
     quick: bool,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-
     /// Exit with 1 if a limit is missed
     #[arg(long)]
     strict: bool,
@@ -45,8 +38,8 @@ struct Options {
     filling: Option<Filling>,
 }
 
-fn main() -> Result<ExitCode> {
-    let options = Options::parse();
+/// Measures what the project promises and says of each promise whether it is kept.
+pub(crate) fn run(options: &Options, json: bool) -> Result<ExitCode> {
     if let (Some(peer), Some(filling)) = (options.probe_memory, options.filling) {
         claims::probe(peer, filling)?;
         return Ok(ExitCode::SUCCESS);
@@ -58,16 +51,10 @@ fn main() -> Result<ExitCode> {
         cores: Cores::available(),
         hasher: Hasher::default(),
     };
-    if cfg!(debug_assertions) {
-        eprintln!("warning: built without optimisation, the figures mean nothing; use --release");
-    }
-    let environment = Environment::describe(config.cores.count(), config.rounds, config.round);
-    if environment.is_busy() {
-        eprintln!("warning: other programs are running, the figures are doubtful; expected an idle machine");
-    }
+    let environment = super::environment();
     let lines = claims::measure(&options.only, &config, |stage| eprintln!("{stage}"))?;
-    let report = Report { environment, lines };
-    if options.json {
+    let report = Report { environment, rounds: config.rounds, round_ms: config.round.as_millis(), lines };
+    if json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{report}");
