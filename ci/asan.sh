@@ -13,7 +13,7 @@ fi
 
 export ASAN_OPTIONS=detect_stack_use_after_return=1
 # One build for both parts: a mistake is planted at run time.
-export RUSTFLAGS="-Zsanitizer=address --cfg readmostly_faults"
+export RUSTFLAGS="-Zsanitizer=address --cfg readmostly_asan --cfg readmostly_faults"
 test_program() { cargo +nightly test --release --target "$TARGET" --target-dir target/asan "$@"; }
 
 step "AddressSanitizer"

@@ -281,6 +281,30 @@ fn range_and_insert_by_turns_copy_nothing() {
 }
 
 #[test]
+fn what_was_removed_is_dropped_while_others_are_overwritten() {
+    let _alone = alone();
+    const REMOVED: u64 = 10_000;
+    let (removed, overwritten) = (Arc::new(()), Arc::new(()));
+    let map = SyncMap::new();
+    for n in 0..REMOVED {
+        map.insert(scattered(n), Arc::clone(&removed));
+        map.insert(scattered(REMOVED + n), Arc::clone(&overwritten));
+    }
+    // Some as first values, which lie in nodes, some as boxes; among overwrites, whose boxes are used again.
+    for n in 0..REMOVED {
+        if n % 2 == 0 {
+            map.insert(scattered(n), Arc::clone(&removed));
+        }
+        map.remove(&scattered(n));
+        map.insert(scattered(REMOVED + n), Arc::clone(&overwritten));
+    }
+    for n in 0..100 * REMOVED {
+        map.insert(scattered(REMOVED + n % REMOVED), Arc::clone(&overwritten));
+    }
+    assert_eq!(Arc::strong_count(&removed), 1, "values removed long ago are kept: {}", map.stats());
+}
+
+#[test]
 #[should_panic(expected = "capacity overflow")]
 fn with_capacity_beyond_memory() {
     let _ = SyncMap::<u64, u64>::with_capacity(usize::MAX);

@@ -34,6 +34,11 @@ pub(super) enum Garbage<K, V> {
 }
 
 impl<K, V> Garbage<K, V> {
+    /// A value that nobody can reach any more.
+    pub(super) fn from_box(boxed: Box<V>) -> Self {
+        Garbage::Value(NonNull::from(Box::leak(boxed)))
+    }
+
     /// The box of a value, with the value in it; anything else comes back.
     #[inline]
     pub(super) fn into_box(self) -> Result<Box<V>, Self> {
@@ -64,6 +69,8 @@ impl<K, V> Drop for Garbage<K, V> {
 }
 
 impl<K, V> Retired for Garbage<K, V> {
+    const IS_KEPT: bool = !mem::needs_drop::<V>();
+
     #[inline]
     fn prefetch(&self) {
         if let Garbage::Value(value) = self {

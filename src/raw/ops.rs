@@ -55,8 +55,9 @@ pub(crate) type Insertion<R, K, V, E> = Result<Result<R, Occupied<R, K, Option<V
 
 /// The largest values, in bytes, whose memory is used again for the next.
 ///
-/// The old value is moved out first, since its destructor has to wait; for larger ones an allocation costs less.
-const LARGEST_REUSED: usize = 1024;
+/// The old value is moved out first, since its destructor has to wait; for larger ones an allocation costs less. None under
+/// AddressSanitizer, which sees that a value is read too late only if its memory has been freed.
+const LARGEST_REUSED: usize = if cfg!(readmostly_asan) { 0 } else { 1024 };
 
 /// A value on its way into the map, boxed at most once on the way.
 enum Fresh<V> {
@@ -108,28 +109,32 @@ impl<K, V, S> RawMap<K, V, S> {
         new: Fresh<V>,
         guard: &Guard,
     ) -> Result<Hit<K, V>, (Fresh<V>, *mut V)> {
-        let garbage = &self.shared().garbage;
-        let mut visit = garbage.visit();
+        let mut visit = self.shared().garbage.visit();
         let (new, spent) = new.boxed_in(&mut visit);
         let new = Box::into_raw(new);
-        let end = match node.exchange(current, new) {
-            Ok(()) => {
-                match retired_value(node, current) {
-                    // SAFETY: the exchange that took the value out was this thread's, so it is retired once, and no one
-                    // who pins from now on finds it.
-                    Some(garbage) => unsafe { visit.retire(garbage, guard) },
-                    None if is_live(current) => {}
-                    None => {
-                        self.shared().counters.add_len(1);
-                    }
-                }
-                Ok(Hit::new(node, new))
-            }
+        if let Err(found) = node.exchange(current, new) {
             // SAFETY: the exchange failed, so the pointer is still this thread's own.
-            Err(found) => Err((Fresh::Boxed(unsafe { Box::from_raw(new) }), found)),
-        };
+            let mut new = unsafe { Box::from_raw(new) };
+            // Nothing is dropped: an operation may fail often, and each time would count.
+            let Some(spent) = spent else {
+                visit.abandon(None);
+                return Err((Fresh::Boxed(new), found));
+            };
+            let value = mem::replace(&mut *new, spent);
+            visit.abandon(Some(Garbage::from_box(new)));
+            return Err((Fresh::Plain(value), found));
+        }
+        match retired_value(node, current) {
+            // SAFETY: the exchange that took the value out was this thread's, so it is retired once, and no one who
+            // pins from now on finds it.
+            Some(garbage) => unsafe { visit.retire(garbage, guard) },
+            None if is_live(current) => {}
+            None => {
+                self.shared().counters.add_len(1);
+            }
+        }
         visit.leave(spent);
-        end
+        Ok(Hit::new(node, new))
     }
 
     /// Retires a value that this thread has taken out of its node, and frees some older garbage in return.

@@ -13,7 +13,7 @@ pub(super) const BATCH: usize = scaled(256, 1);
 
 /// Things to be dropped that no reader can reach any more, kept in pieces so that adding one never moves many others.
 pub(crate) struct Graveyard<G> {
-    chunks: Vec<Vec<G>>,
+    chunks: VecDeque<Vec<G>>,
     pub(super) len: usize,
     /// A piece that was emptied, to be filled again: in steady state a batch needs no allocation.
     empty: Vec<G>,
@@ -25,15 +25,15 @@ impl<G> Graveyard<G> {
     const FIRST_CHUNK: usize = 8;
 
     pub(crate) const fn new() -> Self {
-        Graveyard { chunks: Vec::new(), len: 0, empty: Vec::new() }
+        Graveyard { chunks: VecDeque::new(), len: 0, empty: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, item: G) {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() >= Self::CHUNK) {
+        if self.chunks.back().is_none_or(|chunk| chunk.len() >= Self::CHUNK) {
             let room = if self.chunks.is_empty() { Self::FIRST_CHUNK } else { Self::CHUNK };
-            self.chunks.push(Vec::with_capacity(room));
+            self.chunks.push_back(Vec::with_capacity(room));
         }
-        if let Some(chunk) = self.chunks.last_mut() {
+        if let Some(chunk) = self.chunks.back_mut() {
             chunk.push(item);
             self.len += 1;
         }
@@ -41,29 +41,32 @@ impl<G> Graveyard<G> {
 
     pub(super) fn push_chunk(&mut self, chunk: Vec<G>) {
         self.len += chunk.len();
-        self.chunks.push(chunk);
+        self.chunks.push_back(chunk);
     }
 
     pub(super) fn pop_chunk(&mut self) -> Option<Vec<G>> {
-        let chunk = self.chunks.pop()?;
+        let chunk = self.chunks.pop_front()?;
         self.len -= chunk.len();
         Some(chunk)
     }
 
     pub(super) fn pop(&mut self) -> Option<G> {
         loop {
-            let chunk = self.chunks.last_mut()?;
+            let chunk = self.chunks.front_mut()?;
             if let Some(item) = chunk.pop() {
                 self.len -= 1;
                 return Some(item);
             }
-            self.empty = self.chunks.pop()?;
+            let empty = self.chunks.pop_front()?;
+            if empty.capacity() > self.empty.capacity() {
+                self.empty = empty;
+            }
         }
     }
 
     /// What [`Graveyard::pop`] gives next.
     pub(super) fn peek(&self) -> Option<&G> {
-        self.chunks.last()?.last()
+        self.chunks.front()?.last()
     }
 
     pub(super) fn append(&mut self, other: &mut Graveyard<G>) {

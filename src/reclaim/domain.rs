@@ -19,7 +19,7 @@
 //!
 //! A full batch is handed over to the *queue* that all threads share, in exchange for batches that are due: a *trade*.
 //! A thread can lose the processor at any time, for as long as all others take to have their turn, and nobody can free
-//! what it has checked out meanwhile. So a bin holds little more than what is dropped until the next trade. How much
+//! what it has checked out meanwhile. So a bin holds little more than what is dropped or used again until the next trade. How much
 //! that is depends on the queue: while it is long, operations drop up to [`FREE_BURST`] things for each that is retired,
 //! and garbage that has piled up behind a stalled reader goes faster than new comes.
 //!
@@ -28,9 +28,10 @@
 //! # Memory is used again
 //!
 //! An operation that replaces a value needs a box and leaves one behind. So it takes one that is due from its bin, and
-//! the allocator is not asked. As long as operations do that, a batch or two are kept ready in each bin and
-//! [`KEPT`] batches for each in the queue, since what becomes due comes in bursts, when the epoch moves. What lies there
-//! beyond is freed. A map of which values are only removed keeps nothing.
+//! the allocator is not asked. As long as operations do that, up to three batches are kept ready in each bin, and
+//! of values without destructors [`KEPT`] more for each bin in the queue, since what becomes due comes in bursts, when the
+//! epoch moves. What lies there beyond is freed. When operations do no more than retire, everything is; when they do not
+//! even that, what is kept stays until [`Domain::flush`].
 
 use std::array;
 use std::fmt;
@@ -61,10 +62,13 @@ const FREE_BURST: usize = 8;
 /// Far more than wait while the epoch moves on time: what the steady rate keeps up with needs no burst.
 const BACKLOG: usize = 48;
 
+/// The same for each stripe of threads, where there are many.
+const BACKLOG_PER_STRIPE: usize = KEPT + 3;
+
 /// Batches that are due, for each stripe of threads, which are kept for overwrites to use again.
 ///
 /// As many as become due at once while all threads overwrite without pause.
-const KEPT: usize = 8;
+const KEPT: usize = scaled(8, 1);
 
 /// Seals after which a thread looks into the bin of another, so that an idle thread's garbage is not stranded.
 const SEALS_PER_VISIT: usize = scaled(32, 16);
@@ -109,7 +113,7 @@ impl<G: Retired> Domain<G> {
     /// Begins the part of an operation that deals with its garbage. No code of the user's may run before it ends.
     #[inline]
     pub(crate) fn visit(&self) -> Visit<'_, G> {
-        Visit { bin: self.place().check_out(), domain: self, freeing: Freeing::begin(), reused: 0 }
+        Visit { bin: self.place().check_out(), domain: self, freeing: Freeing::begin(), reused: 0, refused: None }
     }
 
     /// As [`Domain::retire`], for an item so large that it must not wait until its batch is full. Drops nothing itself.
@@ -139,11 +143,17 @@ impl<G: Retired> Domain<G> {
     pub(crate) fn tend(&self, guard: &Guard) {
         // Relaxed: a hint; the garbage itself is handed over by the places' swaps.
         if self.owed.load(Ordering::Relaxed) {
-            match CALLS_TO_SKIP.with(LocalCell::get) {
-                0 => self.tend_owed(guard),
-                calls => CALLS_TO_SKIP.with(|skip| skip.set(calls - 1)),
+            let (domain, calls) = CALLS_TO_SKIP.with(LocalCell::get);
+            if calls == 0 || domain != self.address() {
+                self.tend_owed(guard);
+            } else {
+                CALLS_TO_SKIP.with(|skip| skip.set((domain, calls - 1)));
             }
         }
+    }
+
+    fn address(&self) -> usize {
+        ptr::from_ref(self).addr()
     }
 
     #[cold]
@@ -163,7 +173,7 @@ impl<G: Retired> Domain<G> {
             }
         }
         let skip = if bin.ripe.is_empty() { CALLS_PER_LOOK - 1 } else { 0 };
-        CALLS_TO_SKIP.with(|calls| calls.set(skip));
+        CALLS_TO_SKIP.with(|calls| calls.set((self.address(), skip)));
         visit.leave_tidy();
     }
 
@@ -224,13 +234,19 @@ impl<G: Retired> Domain<G> {
     fn trade(&self, bin: &mut Bin<G>) {
         let Some(mut queue) = self.queue.try_lock() else { return };
         queue.take_over(bin);
-        let chunks = if queue.sealed.len() > BACKLOG || !queue.graves.is_empty() { FREE_BURST } else { FREE_STEADY };
+        let chunks =
+            if queue.sealed.len() > BACKLOG.max(BACKLOG_PER_STRIPE * self.places.len()) || !queue.graves.is_empty() {
+                FREE_BURST
+            } else {
+                FREE_STEADY
+            };
         while bin.ripe.len < chunks * BATCH
             && let Some(due) = queue.pop_due(u64::MAX)
         {
             bin.ripe.push_chunk(due);
         }
-        bin.surplus = bin.reused == 0 || queue.has_due(KEPT * self.places.len());
+        let kept = if G::IS_KEPT { KEPT * self.places.len() } else { 0 };
+        bin.surplus = bin.reused == 0 || queue.has_due(kept);
         bin.reused = 0;
         // Relaxed: a figure for `Domain::pending` and a hint for `others_wait`.
         self.queued.store(queue.len, Ordering::Relaxed);
@@ -302,9 +318,18 @@ impl<G: Retired> Domain<G> {
         in_bins + self.queued.load(Ordering::Relaxed)
     }
 
+    /// Notes how many destructors an operation has run.
+    #[inline]
+    fn has_freed(&self, items: usize) {
+        // Relaxed, both: a figure for `stats`; looked at first so that threads seldom write to the line they share.
+        if items > self.longest_free.load(Ordering::Relaxed) {
+            self.longest_free.fetch_max(items, Ordering::Relaxed);
+        }
+    }
+
     /// The most destructors that one operation has run, `flush` excepted.
     pub(crate) fn longest_free(&self) -> usize {
-        // Relaxed: partner of the `fetch_max` in `free`; a figure.
+        // Relaxed: partner of the `fetch_max` in `has_freed`; a figure.
         self.longest_free.load(Ordering::Relaxed)
     }
 }
@@ -319,6 +344,8 @@ pub(crate) struct Visit<'d, G> {
     /// Unless a destructor that a map runs is what does this operation.
     freeing: Option<Freeing>,
     reused: usize,
+    /// What was looked at to be used again and could not be; to be freed instead.
+    refused: Option<G>,
 }
 
 impl<G: Retired> Visit<'_, G> {
@@ -336,10 +363,19 @@ impl<G: Retired> Visit<'_, G> {
                 Some(usable)
             }
             Err(item) => {
-                self.bin.ripe.push(item);
+                self.refused = Some(item);
                 None
             }
         }
+    }
+
+    /// Ends the visit as if it had not been; `unused` is what [`Visit::reuse`] gave.
+    #[cold]
+    pub(crate) fn abandon(mut self, unused: Option<G>) {
+        if unused.is_some() {
+            self.bin.reused -= 1;
+        }
+        unused.into_iter().chain(self.refused.take()).for_each(|item| self.bin.ripe.push(item));
     }
 
     /// Drops `item` once every guard that exists now is gone.
@@ -364,11 +400,12 @@ impl<G: Retired> Visit<'_, G> {
         let calm = if self.bin.surplus { FREE_STEADY } else { FREE_STEADY + 1 };
         if ready > calm * BATCH {
             self.free_some::<T, FREE_BURST>(spent);
-        } else if self.bin.surplus || self.reused == 0 && ready > BATCH {
+        } else if self.bin.surplus || self.refused.is_some() || self.reused == 0 && ready > BATCH {
             self.free_some::<T, FREE_STEADY>(spent);
         } else {
             drop(self.bin);
             drop(spent);
+            self.domain.has_freed(self.reused);
         }
     }
 
@@ -379,13 +416,14 @@ impl<G: Retired> Visit<'_, G> {
     }
 
     fn free_some<T, const N: usize>(self, spent: T) {
-        let Visit { mut bin, domain, freeing, reused } = self;
+        let Visit { mut bin, domain, freeing, reused, mut refused } = self;
         if freeing.is_none() {
             drop(bin);
             return domain.owe();
         }
         // What is used again counts: its destructor runs too.
-        let due: [Option<G>; N] = array::from_fn(|nth| if nth < N - reused { bin.ripe.pop() } else { None });
+        let mut next = || refused.take().or_else(|| bin.ripe.pop());
+        let due: [Option<G>; N] = array::from_fn(|nth| if nth < N - reused { next() } else { None });
         drop(bin);
         drop(spent);
         let mut freed = reused;
@@ -397,16 +435,13 @@ impl<G: Retired> Visit<'_, G> {
                 domain.owe();
             }
         }
-        // Relaxed, both: a figure for `stats`; looked at first so that threads seldom write to the line they share.
-        if freed > domain.longest_free.load(Ordering::Relaxed) {
-            domain.longest_free.fetch_max(freed, Ordering::Relaxed);
-        }
+        domain.has_freed(freed);
     }
 }
 
 local! {
-    /// How many calls of [`Domain::tend`] by this thread do nothing.
-    static CALLS_TO_SKIP: LocalCell<usize> = LocalCell::new(0);
+    /// The domain that this thread tended last, by its address, and how many further calls for it do nothing.
+    static CALLS_TO_SKIP: LocalCell<(usize, usize)> = LocalCell::new((0, 0));
 }
 
 local! {
@@ -432,6 +467,9 @@ impl Drop for Freeing {
 
 /// Something a [`Domain`] can hold; dropping it frees all of it.
 pub(crate) trait Retired: Sized {
+    /// Whether it may wait until it is used again, although it could be freed: it holds nothing but its own memory.
+    const IS_KEPT: bool;
+
     /// Frees it, or a bounded part of it; what is left is returned.
     fn free(self) -> Option<Self>;
 
