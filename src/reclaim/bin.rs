@@ -314,3 +314,21 @@ impl<G> Drop for CheckedOut<'_, G> {
         self.place.put(bin);
     }
 }
+
+#[cfg(all(test, not(any(readmostly_loom, readmostly_shuttle))))]
+mod tests {
+    use super::*;
+
+    /// Else what lies at the bottom could stay there for as long as more comes.
+    #[test]
+    fn the_oldest_piece_is_emptied_first() {
+        let mut yard = Graveyard::new();
+        yard.push_chunk(vec![1, 2]);
+        yard.push_chunk(vec![3]);
+        yard.push(4);
+        assert_eq!(yard.peek(), Some(&2));
+        let order: Vec<_> = std::iter::from_fn(|| yard.pop()).collect();
+        assert_eq!(order[..2], [2, 1]);
+        assert_eq!((order.len(), yard.is_empty()), (4, true));
+    }
+}
