@@ -3,7 +3,8 @@
 
 Counted are the instructions of the program itself: what the C library does (allocation, comparing bytes) depends on its
 version and the machine, so it is shown but not judged. Calls of the allocator are counted instead, and are judged. The
-counts do not depend on how busy the machine is: on one machine they are the same in every run.
+counts do not depend on how busy the machine is: on one machine they are the same in every run. Overwrites are the
+exception: they use memory again that has become free, which depends on the clock, and their counts wobble by 3 %.
 
 Usage: instructions.py PROGRAM [--write]
 """
