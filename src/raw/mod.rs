@@ -258,7 +258,10 @@ where
     }
 
     /// The rest of a lookup that `missed` could not answer.
-    #[inline]
+    ///
+    /// A call, so that what it needs does not take registers from the lookups that hit.
+    #[cold]
+    #[inline(never)]
     fn get_amended<'g, Q>(
         &'g self,
         missed: &'g Table<K, V>,

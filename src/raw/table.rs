@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Bucket   { tags: AtomicU64, slots: [AtomicPtr<Node>; 7] }             one 64-byte line
-//! tags     byte 0..6: one hash byte of the node in that slot, 0 if the slot is free; byte 7: overflow
+//! tags     byte 0..6: seven bits of the hash of the node in that slot, or 0 if the slot is free; byte 7: overflow
 //! ```
 //!
 //! A lookup loads the tag word of the key's bucket, compares all seven tags at once, and follows the pointers that
@@ -37,49 +37,46 @@ const LOAD_PER_4_BUCKETS: usize = scaled(21, 8);
 const MIN_BUCKETS: usize = scaled(2, 1);
 
 /// The tag word of a bucket.
+///
+/// A tag has its high bit set, so a byte is 0 if the slot is free and at least 0x80 if it is not. Slots are filled in
+/// order, so the free ones come after all others.
 #[derive(Clone, Copy)]
 struct Tags(u64);
 
 impl Tags {
     const LOW_BITS: u64 = 0x0101_0101_0101_0101;
     const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-    /// The high bit of each of the seven tag bytes.
-    const SLOT_BITS: u64 = 0x0080_8080_8080_8080;
-    const OVERFLOW: u64 = 1 << 63;
+    /// Lowest bit of the last byte. Not its high bit, so that this byte never looks like a tag.
+    const OVERFLOW: u64 = 1 << 56;
 
-    /// The byte by which a hash is known in its bucket: its top byte, which takes no part in picking the bucket.
-    ///
-    /// Never 0, which means free, nor 1: a free slot next to a match would pass for a match of tag 1, since the
-    /// subtraction in [`Tags::matches`] borrows.
+    /// The byte by which a hash is known in its bucket: from its top bits, which take no part in picking the bucket.
     #[inline(always)]
     fn tag(hash: u64) -> u8 {
-        ((hash >> 56) as u8).max(2)
+        (hash >> 56) as u8 | 0x80
     }
 
-    /// The slots whose tag is `tag`; now and then one more, next to a true one, which the comparison of keys sorts out.
-    ///
-    /// The well-known zero-byte test of Mycroft, on the word with `tag` subtracted by xor.
+    /// The slots whose tag is `tag`.
     #[inline(always)]
     fn matches(self, tag: u8) -> SlotSet {
         let zero_where_equal = self.0 ^ (Self::LOW_BITS * u64::from(tag));
-        SlotSet(zero_where_equal.wrapping_sub(Self::LOW_BITS) & !zero_where_equal & Self::SLOT_BITS)
+        // For a filled slot the byte is below 0x80, so 0x80 less the byte keeps its high bit if that is 0 and borrows
+        // nothing from the next. Only free slots borrow, behind which there are only free ones.
+        SlotSet(Self::HIGH_BITS.wrapping_sub(zero_where_equal) & self.filled().0)
+    }
+
+    #[inline(always)]
+    fn filled(self) -> SlotSet {
+        SlotSet(self.0 & Self::HIGH_BITS)
     }
 
     /// The first free slot.
-    fn free_slot(self) -> Option<usize> {
-        // The lowest zero byte is exact: only bytes above a true one can be taken for zero.
-        SlotSet(self.0.wrapping_sub(Self::LOW_BITS) & !self.0 & Self::HIGH_BITS & Self::SLOT_BITS).next()
+    fn free_slot(self) -> Option<Slot> {
+        let filled = self.filled().0.count_ones() as usize;
+        (filled < SLOTS).then_some(Slot(filled))
     }
 
-    fn filled(self) -> SlotSet {
-        // A tag is at least 2, so adding 0x7f to its low seven bits carries into the high bit, which may be set
-        // already.
-        let low = (self.0 & !Self::HIGH_BITS) + !Self::HIGH_BITS;
-        SlotSet((low | self.0) & Self::SLOT_BITS)
-    }
-
-    fn with(self, slot: usize, tag: u8) -> Tags {
-        Tags(self.0 | u64::from(tag) << (8 * slot))
+    fn with(self, slot: Slot, tag: u8) -> Tags {
+        Tags(self.0 | u64::from(tag) << (8 * slot.0))
     }
 
     #[inline(always)]
@@ -88,19 +85,23 @@ impl Tags {
     }
 }
 
-/// Slots of one bucket: the high bit of each one's byte.
+/// The number of a slot, below [`SLOTS`].
+#[derive(Clone, Copy)]
+struct Slot(usize);
+
+/// Slots of one bucket: the high bit of each one's byte, and so never that of the last byte.
 #[derive(Clone, Copy)]
 struct SlotSet(u64);
 
 impl Iterator for SlotSet {
-    type Item = usize;
+    type Item = Slot;
 
     #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
+    fn next(&mut self) -> Option<Slot> {
         if self.0 == 0 {
             return None;
         }
-        let slot = self.0.trailing_zeros() as usize / 8;
+        let slot = Slot(self.0.trailing_zeros() as usize / 8);
         self.0 &= self.0 - 1;
         Some(slot)
     }
@@ -121,9 +122,11 @@ impl<K, V> Bucket<K, V> {
     }
 
     #[inline(always)]
-    fn node(&self, slot: usize) -> *mut Node<K, V> {
+    fn node(&self, slot: Slot) -> *mut Node<K, V> {
+        // SAFETY: a slot comes from a tag word, whose last byte, the eighth, is never that of a slot.
+        let pointer = unsafe { self.slots.get_unchecked(slot.0) };
         // Relaxed: read only after a tag for this slot, whose Acquire load in `tags` orders it.
-        self.slots[slot].load(Ordering::Relaxed)
+        pointer.load(Ordering::Relaxed)
     }
 }
 
@@ -258,7 +261,7 @@ impl<K, V> Table<K, V> {
     }
 
     #[inline(always)]
-    fn node_at<'t>(&'t self, bucket: &'t Bucket<K, V>, slot: usize) -> NodeRef<'t, K, V> {
+    fn node_at<'t>(&'t self, bucket: &'t Bucket<K, V>, slot: Slot) -> NodeRef<'t, K, V> {
         let raw = bucket.node(slot);
         debug_assert!(!raw.is_null());
         // SAFETY: a slot with a tag holds a node, by the order of stores in `put`. It stays allocated while the table
@@ -279,7 +282,7 @@ impl<K, V> Table<K, V> {
                     bucket.tags.store(tags.with(slot, Tags::tag(hash)).0, Ordering::Release);
                 }
                 // Relaxed: published by the tag word.
-                bucket.slots[slot].store(node.as_raw(), Ordering::Relaxed);
+                bucket.slots[slot.0].store(node.as_raw(), Ordering::Relaxed);
                 // Release: pairs with the Acquire load in `Bucket::tags`; publishes pointer and node.
                 bucket.tags.store(tags.with(slot, Tags::tag(hash)).0, Ordering::Release);
                 return;

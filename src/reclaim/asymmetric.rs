@@ -61,8 +61,8 @@ use std::marker::PhantomData;
 use std::ptr;
 
 use crate::sync::{
-    AtomicBool, AtomicPtr, AtomicUsize, CachePadded, Cell, LocalCell, Ordering, compiler_fence, fault, fence, global,
-    leak, local, local_with_drop,
+    AtomicBool, AtomicPtr, AtomicUsize, CachePadded, Cell, LocalCell, Ordering, compiler_fence, const_fn, fault, fence,
+    global, leak, local, local_with_drop,
 };
 
 #[cfg(not(any(readmostly_loom, readmostly_shuttle)))]
@@ -76,13 +76,16 @@ use system::{has_membarrier, is_worth_a_barrier, membarrier};
 /// What a record says while its thread is not pinned. No epoch has this number.
 const UNPINNED: usize = 0;
 
+/// What the record of threads that have none says: neither unpinned nor an epoch.
+const NEVER_UNPINNED: usize = 2;
+
 /// What one advance adds. Two, starting at one, so that the epoch is never `UNPINNED`, also when it wraps.
 const STEP: usize = 2;
 
 /// What the epoch must have moved on by until a ticket is due: three steps.
 const DUE_AFTER: usize = 3 * STEP;
 
-/// The bit of [`Record::pins`] that says that the thread has given the record up while pinned: the last guard frees it.
+/// The bit of [`Record::more`] that says that the thread has given the record up while pinned: the last guard frees it.
 const GIVEN_UP: u64 = 1 << 63;
 
 global! {
@@ -98,9 +101,9 @@ global! {
 /// What one thread shows to the others.
 struct Record {
     epoch: AtomicUsize,
-    /// How many guards the thread has; touched by that thread alone. Of 64 bits, so that leaked guards cannot make it
-    /// wrap.
-    pins: Cell<u64>,
+    /// How many guards the thread has beyond the first; touched by that thread alone. Of 64 bits, so that leaked guards
+    /// cannot make it wrap.
+    more: Cell<u64>,
     /// Whether pinning needs a fence, because no `membarrier` will make up for it.
     fences: bool,
     /// Whether a thread has the record.
@@ -108,7 +111,7 @@ struct Record {
     next: *const CachePadded<Record>,
 }
 
-// SAFETY: `pins` is used only by the thread that has taken the record, handed on by `taken`; `fences` and `next` do not
+// SAFETY: `more` is used only by the thread that has taken the record, handed on by `taken`; `fences` and `next` do not
 // change once the record is in the list; the rest is atomic.
 unsafe impl Sync for Record {}
 
@@ -125,19 +128,24 @@ struct Participant(&'static Record);
 impl Drop for Participant {
     fn drop(&mut self) {
         // Fails where thread-locals go in any order, and then nothing pins after this.
-        let _ = RECORD.try_with(|record| record.set(None));
-        let pins = self.0.pins.get();
-        if pins == 0 {
-            self.0.release();
+        let _ = RECORD.try_with(|record| record.set(&NO_RECORD));
+        if self.0.is_pinned() {
+            self.0.more.set(self.0.more.get() | GIVEN_UP);
         } else {
-            self.0.pins.set(pins | GIVEN_UP);
+            self.0.release();
         }
     }
 }
 
+global! {
+    /// Not in the list, and never unpinned, so that there is one question to ask before the fast path and not two.
+    static NO_RECORD: Record = Record::new(NEVER_UNPINNED, false);
+}
+
 local! {
-    /// The record in `PARTICIPANT`, if that is initialised and not gone. Without a destructor and so without a check.
-    static RECORD: LocalCell<Option<&'static Record>> = LocalCell::new(None);
+    /// The record in `PARTICIPANT` if pinning it takes no fence; without a destructor, and so without a check. Else, and
+    /// before that is initialised, and when it is gone, `NO_RECORD`.
+    static RECORD: LocalCell<&'static Record> = LocalCell::new(&NO_RECORD);
 }
 
 local_with_drop! {
@@ -147,55 +155,89 @@ local_with_drop! {
 /// Pins the current thread.
 #[inline]
 pub(crate) fn pin() -> Guard {
-    match RECORD.with(LocalCell::get) {
-        Some(record) => record.pin(),
-        None => pin_first(),
+    let record = RECORD.with(LocalCell::get);
+    if record.is_pinned() {
+        return pin_otherwise(record);
     }
+    // Relaxed: what it comes after is a matter of the barriers: step 3 of the argument.
+    record.show(EPOCH.load(Ordering::Relaxed));
+    // The light barrier. SeqCst: keeps the compiler from moving loads up; the processor is kept from it by `membarrier`.
+    compiler_fence(Ordering::SeqCst);
+    Guard::of(record)
 }
 
-/// Pins a thread that has no record yet, or one that ends and has given its record up.
-#[cold]
-fn pin_first() -> Guard {
-    let own = PARTICIPANT.try_with(|participant| {
-        RECORD.with(|record| record.set(Some(participant.0)));
-        participant.0
-    });
-    own.map_or_else(
-        |_| {
+/// Pins a thread that is pinned already, that needs a fence for it, that has no record yet, or that ends and has given
+/// its record up.
+#[inline(never)]
+fn pin_otherwise(record: &'static Record) -> Guard {
+    let no_record: &'static Record = &NO_RECORD;
+    if !ptr::eq(record, no_record) {
+        return record.nest();
+    }
+    match PARTICIPANT.try_with(|participant| participant.0) {
+        Ok(own) if own.is_pinned() => own.nest(),
+        Ok(own) => {
+            if !own.fences {
+                RECORD.with(|record| record.set(own));
+            }
+            own.enter();
+            Guard::of(own)
+        }
+        Err(_) => {
             // A destructor of another thread-local uses a map: a record for this one guard.
-            let record = Record::take();
-            record.pins.set(GIVEN_UP);
-            record.pin()
-        },
-        Record::pin,
-    )
+            let lent = Record::take();
+            lent.more.set(GIVEN_UP);
+            lent.enter();
+            Guard::of(lent)
+        }
+    }
 }
 
 impl Record {
-    #[inline(always)]
-    fn pin(&'static self) -> Guard {
-        let pins = self.pins.get();
-        self.pins.set(pins + 1);
-        if pins & !GIVEN_UP == 0 {
-            // Relaxed: what it comes after is a matter of the barriers: step 3 of the argument.
-            self.enter(EPOCH.load(Ordering::Relaxed));
+    const_fn! {
+        const fn new(epoch: usize, fences: bool) -> Self {
+            Record {
+                epoch: AtomicUsize::new(epoch),
+                more: Cell::new(0),
+                fences,
+                taken: AtomicBool::new(true),
+                next: ptr::null(),
+            }
         }
-        Guard { record: self, _not_send: PhantomData }
+    }
+
+    /// Whether its thread, which asks, is pinned.
+    #[inline(always)]
+    fn is_pinned(&self) -> bool {
+        // Relaxed: this thread stored it.
+        self.epoch.load(Ordering::Relaxed) != UNPINNED
     }
 
     #[inline(always)]
-    fn enter(&self, epoch: usize) {
+    fn show(&self, epoch: usize) {
         // Release: pairs with the Acquire load of records in `advance`. A look that finds this pin and not the unpin
-        // before it is still ordered after what was read then.
+        // before it is still ordered after what was read then; and one that finds the unpin, after what came before.
         self.epoch.store(epoch, Ordering::Release);
+    }
+
+    /// Pins the thread in the epoch of now, whether or not it was pinned.
+    fn enter(&self) {
+        // Relaxed: as in `pin`.
+        self.show(EPOCH.load(Ordering::Relaxed));
         // The light barrier, partner of `heavy_barrier`: step 2 of the argument.
         if self.fences {
             // SeqCst: as above; partner of the fence in `heavy_barrier`.
             fence(Ordering::SeqCst);
         } else {
-            // SeqCst: keeps the compiler from moving loads up; the processor is kept from it by `membarrier`.
+            // SeqCst: as in `pin`.
             compiler_fence(Ordering::SeqCst);
         }
+    }
+
+    /// A guard beside those that the thread has.
+    fn nest(&'static self) -> Guard {
+        self.more.set(self.more.get() + 1);
+        Guard::of(self)
     }
 
     /// A record that is free, or a new one.
@@ -205,50 +247,54 @@ impl Record {
         let mut record = head.cast_const();
         // SAFETY: records are never freed.
         while let Some(free) = unsafe { record.as_ref() } {
-            // Acquire: pairs with the Release store in `release`, so `pins` is seen as that left it. Relaxed on
+            // Acquire: pairs with the Release store in `release`, so `more` is seen as that left it. Relaxed on
             // failure: the record is left alone.
             if free.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 return free;
             }
             record = free.next;
         }
-        let new = leak(Box::new(CachePadded::new(Record {
-            epoch: AtomicUsize::new(UNPINNED),
-            pins: Cell::new(0),
-            fences: !has_membarrier(),
-            taken: AtomicBool::new(true),
-            next: head,
-        })));
+        let new = leak(Box::new(CachePadded::new(Record::new(UNPINNED, !has_membarrier()))));
         loop {
+            new.next = head;
             // Release on success: publishes the record to the Acquire loads of `RECORDS`. Relaxed on failure: the head
             // is not followed here.
             match RECORDS.compare_exchange(head, new, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return new,
-                Err(found) => {
-                    head = found;
-                    new.next = found;
-                }
+                Err(found) => head = found,
             }
         }
     }
 
     /// Leaves the record, whose thread is not pinned, to another thread.
     fn release(&self) {
-        self.pins.set(0);
+        self.more.set(0);
         // Release: pairs with the Acquire exchange in `take`.
         self.taken.store(false, Ordering::Release);
     }
 
-    #[cold]
-    fn release_given_up(&self) {
-        self.release();
+    /// Ends one guard of several, or the last of a record that was given up.
+    #[inline(never)]
+    fn end_one(&self) {
+        let more = self.more.get();
+        if more == GIVEN_UP {
+            self.show(UNPINNED);
+            self.release();
+        } else {
+            self.more.set(more - 1);
+        }
     }
 }
 
 impl Guard {
+    #[inline(always)]
+    fn of(record: &'static Record) -> Self {
+        Guard { record, _not_send: PhantomData }
+    }
+
     /// A guard that protects what this one does, however long it outlives it.
     pub(crate) fn nest(&self) -> Guard {
-        self.record.pin()
+        self.record.nest()
     }
 
     /// Lets go of what was protected so far and protects from now on.
@@ -256,13 +302,11 @@ impl Guard {
     /// Takes `&mut self`, so that no reference obtained under the guard survives the call.
     #[inline]
     pub(crate) fn repin(&mut self) {
-        if self.record.pins.get() & !GIVEN_UP == 1 {
-            // Relaxed: as in `pin`.
-            let epoch = EPOCH.load(Ordering::Relaxed);
-            // Relaxed: this thread stored it. In the same epoch a new pin would protect no less than the old one.
-            if self.record.epoch.load(Ordering::Relaxed) != epoch {
-                self.record.enter(epoch);
-            }
+        let is_only = self.record.more.get() & !GIVEN_UP == 0;
+        // Relaxed, both: this thread stored the one, and the other is as in `pin`. In the same epoch a new pin would
+        // protect no less than the old one.
+        if is_only && self.record.epoch.load(Ordering::Relaxed) != EPOCH.load(Ordering::Relaxed) {
+            self.record.enter();
         }
     }
 }
@@ -270,15 +314,10 @@ impl Guard {
 impl Drop for Guard {
     #[inline(always)]
     fn drop(&mut self) {
-        let pins = self.record.pins.get() - 1;
-        self.record.pins.set(pins);
-        if pins & !GIVEN_UP == 0 {
-            // Release: pairs with the Acquire load of records in `advance`: what was read under the guard comes before
-            // it.
-            self.record.epoch.store(UNPINNED, Ordering::Release);
-            if pins == GIVEN_UP {
-                self.record.release_given_up();
-            }
+        if self.record.more.get() == 0 {
+            self.record.show(UNPINNED);
+        } else {
+            self.record.end_one();
         }
     }
 }
@@ -333,7 +372,7 @@ pub(super) fn advance(_guard: &Guard) {
     let mut record = RECORDS.load(Ordering::Acquire).cast_const();
     // SAFETY: records are never freed.
     while let Some(here) = unsafe { record.as_ref() } {
-        // Acquire: pairs with the Release stores in `Guard::drop` and `enter`.
+        // Acquire: pairs with the Release store in `Record::show`.
         let pinned = here.epoch.load(Ordering::Acquire);
         if pinned != UNPINNED && pinned != epoch {
             return;
