@@ -18,6 +18,24 @@
 /// ```
 struct PinnedReferenceEscapes;
 
+/// Nor can one that came with others, although what gave it is gone.
+///
+/// ```
+/// let map = readmostly::SyncMap::from([(1, 2)]);
+/// let pinned = map.pin();
+/// let values: Vec<_> = pinned.get_many(&[1]).collect();
+/// assert_eq!(values, [Some(&2)]);
+/// ```
+///
+/// ```compile_fail,E0505
+/// let map = readmostly::SyncMap::from([(1, 2)]);
+/// let pinned = map.pin();
+/// let values: Vec<_> = pinned.get_many(&[1]).collect();
+/// drop(pinned);
+/// assert_eq!(values, [Some(&2)]);
+/// ```
+struct ReferenceOfManyEscapes;
+
 /// Nor can it outlive a repin.
 ///
 /// ```

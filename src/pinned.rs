@@ -13,7 +13,7 @@ use equivalent::Equivalent;
 
 use crate::hasher::DefaultHashBuilder;
 use crate::map::SyncMap;
-use crate::raw::{Computed, Entries, Occupied, Operation};
+use crate::raw::{Batch, Computed, Entries, Occupied, Operation};
 use crate::reclaim::Guard;
 
 /// A [`SyncMap`] with the thread pinned: made by [`SyncMap::pin`].
@@ -130,6 +130,35 @@ where
         Q: ?Sized + Hash + Equivalent<K>,
     {
         self.map.raw().get(key, || &self.guard)
+    }
+
+    /// The values of many keys, in their order: what [`Pinned::get`] returns for each.
+    ///
+    /// While one key is looked up, the memory that the next ones need is on its way already: in a map larger than the
+    /// processor's caches that saves half of the time and more. In a map of a few thousand entries there is nothing to
+    /// wait for, and calls of [`Pinned::get`] are faster, those for absent keys twice as fast. Sixteen keys are taken at a
+    /// time; fewer gain less.
+    ///
+    /// Keys are taken from the iterator, and hashed, before their turn comes, but each is looked up when the iterator
+    /// returned is asked for its value: that call takes place as one of `get` would, and sees what was changed until
+    /// then. All together are no snapshot. `keys` may use the map itself, and it may end, go on, or panic as it likes:
+    /// results for keys that it gave before it panicked, and that have not been asked for, are lost.
+    ///
+    /// ```
+    /// let map = readmostly::SyncMap::from([("a".to_string(), 1), ("b".to_string(), 2)]);
+    /// let pinned = map.pin();
+    /// assert_eq!(pinned.get_many(["b", "c", "a"]).collect::<Vec<_>>(), [Some(&2), None, Some(&1)]);
+    ///
+    /// let keys = vec!["a".to_string(), "b".to_string()];
+    /// assert_eq!(pinned.get_many(&keys).flatten().sum::<i32>(), 3);
+    /// ```
+    #[inline]
+    pub fn get_many<'p, 'q, Q, I>(&'p self, keys: I) -> GetMany<'p, K, V, S, I::IntoIter>
+    where
+        Q: ?Sized + Hash + Equivalent<K> + 'q,
+        I: IntoIterator<Item = &'q Q>,
+    {
+        GetMany { batch: Batch::new(self.map.raw(), &self.guard, keys.into_iter()) }
     }
 
     /// See [`SyncMap::get_cloned`].
@@ -414,6 +443,62 @@ where
 
     fn into_iter(self) -> Iter<'p, K, V> {
         self.iter()
+    }
+}
+
+/// The values of many keys: see [`Pinned::get_many`].
+///
+/// ```
+/// let map = readmostly::SyncMap::from([("a", 1)]);
+/// let pinned = map.pin();
+/// let values: readmostly::pinned::GetMany<'_, _, _, _, _> = pinned.get_many(["a", "b"]);
+/// assert_eq!(values.len(), 2);
+/// ```
+#[must_use = "nothing is looked up before it is asked for"]
+pub struct GetMany<'p, K, V, S, I: Iterator> {
+    batch: Batch<'p, K, V, S, I>,
+}
+
+impl<'p, 'q, K, V, S, Q, I> Iterator for GetMany<'p, K, V, S, I>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+    Q: ?Sized + Hash + Equivalent<K> + 'q,
+    I: Iterator<Item = &'q Q>,
+{
+    type Item = Option<&'p V>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Option<&'p V>> {
+        Some(self.batch.next()?.map(|(_, value)| value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.batch.size_hint()
+    }
+}
+
+impl<'q, K, V, S, Q, I> ExactSizeIterator for GetMany<'_, K, V, S, I>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+    Q: ?Sized + Hash + Equivalent<K> + 'q,
+    I: ExactSizeIterator<Item = &'q Q>,
+{
+}
+
+impl<'q, K, V, S, Q, I> FusedIterator for GetMany<'_, K, V, S, I>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+    Q: ?Sized + Hash + Equivalent<K> + 'q,
+    I: Iterator<Item = &'q Q>,
+{
+}
+
+impl<K, V, S, I: Iterator> fmt::Debug for GetMany<'_, K, V, S, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GetMany").finish_non_exhaustive()
     }
 }
 

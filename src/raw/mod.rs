@@ -36,6 +36,7 @@
 
 #![allow(unsafe_code, reason = "third of the three layers in which unsafe code may stand")]
 
+mod batch;
 mod counters;
 mod garbage;
 mod hold;
@@ -47,6 +48,7 @@ mod table;
 mod walk;
 mod writer;
 
+pub(crate) use batch::Batch;
 pub(crate) use hold::{Held, Hold};
 pub use ops::Operation;
 pub(crate) use ops::{Computed, Occupied};
@@ -232,7 +234,16 @@ where
         H: Hold<'m, K, V>,
     {
         let hash = self.hash(key);
-        let hold = pin();
+        self.get_hashed(key, hash, pin())
+    }
+
+    /// Looks a key up whose hash is known.
+    #[inline(always)]
+    fn get_hashed<'m, Q, H>(&'m self, key: &Q, hash: u64, hold: H) -> Option<H::Held>
+    where
+        Q: ?Sized + Equivalent<K>,
+        H: Hold<'m, K, V>,
+    {
         let hit = {
             let guard = hold.guard();
             let read = self.read(guard)?;

@@ -1,6 +1,7 @@
 //! What the project promises, one module per kind of measurement.
 
 mod absent;
+mod batches;
 mod lookups;
 mod memory;
 mod mixed;
@@ -25,6 +26,8 @@ pub enum Claim {
     PinnedGet,
     /// A lookup that pins for itself against the other concurrent maps
     Get,
+    /// Lookups of 64 keys at a time against single ones under a held guard
+    GetMany,
     /// Two threads, mostly reads: throughput and tail latency
     Mixed,
     /// Bytes per entry, and of an empty map
@@ -83,6 +86,9 @@ pub fn measure(claims: &[Claim], config: &Config, progress: impl Fn(&str)) -> Re
     }
     if wanted(Claim::PinnedGet) || wanted(Claim::Get) {
         lines.extend(lookups::measure(wanted(Claim::PinnedGet), wanted(Claim::Get), config, &progress));
+    }
+    if wanted(Claim::GetMany) {
+        lines.extend(batches::measure(config, &progress));
     }
     if wanted(Claim::Mixed) {
         lines.extend(mixed::measure(config, &progress));
