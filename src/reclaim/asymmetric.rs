@@ -14,8 +14,8 @@
 //!
 //! The barriers are a pair: heavy orders its thread against light in every other one as if both were SeqCst fences.
 //! With `membarrier` the heavy one makes every thread of the process execute a fence at some point during the call, so
-//! the light one need only keep the compiler from moving things. Where the kernel refuses, both are SeqCst fences: same
-//! code, same argument.
+//! the light one need only keep the compiler from moving things. `FlushProcessWriteBuffers` of Windows does the same, and
+//! stands for `membarrier` below. Where the kernel refuses, both are SeqCst fences: same code, same argument.
 //!
 //! # Argument
 //!
@@ -48,30 +48,40 @@
 //! A thread that registers late adds its record before it pins. If A3 does not find the record, the thread added it
 //! after its part of F3, and step 2 holds as if it had been stored then.
 //!
+//! # Signal handlers
+//!
+//! A handler may pin and unpin between any two steps of a pin or unpin of the thread that it interrupts. It leaves the
+//! record as it found it: unpinned if it was, else with as many guards as before. And each step here does what is right
+//! whether or not it was so for a while in between: what was asked of the record before the handler came is true after
+//! it.
+//!
 //! # Limits
 //!
 //! - A thread that stays pinned stops reclamation for the process, as with every epoch.
 //! - If the kernel refuses `membarrier` later on (a seccomp filter installed after the first pin), nothing is freed
 //!   from then on but by dropping maps.
 //! - The child of a `fork` has the records of all threads of its parent. One that was pinned at that moment stays so,
-//!   and nothing is freed but by dropping maps. Programs that `fork` without `exec` should do so before they use maps.
+//!   and nothing is freed but by dropping maps. To unpin it would be wrong: its thread is gone, but it may have lent what
+//!   its guard protects to the one that lives on, as `std::thread::scope` allows. Programs that `fork` without `exec`
+//!   should do so while no other thread uses maps.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr;
 
 use crate::sync::{
-    AtomicBool, AtomicPtr, AtomicUsize, CachePadded, Cell, LocalCell, Ordering, compiler_fence, const_fn, fault, fence,
-    global, leak, local, local_with_drop,
+    AtomicBool, AtomicPtr, AtomicUsize, CachePadded, LocalCell, Ordering, OwnCell, compiler_fence, const_fn, fault,
+    fence, global, leak, local, local_with_drop,
 };
 
-#[cfg(not(any(readmostly_loom, readmostly_shuttle)))]
-mod system;
 #[cfg(any(readmostly_loom, readmostly_shuttle))]
 #[path = "asymmetric/model.rs"]
 mod system;
+#[cfg(not(any(readmostly_loom, readmostly_shuttle)))]
+#[path = "asymmetric/system.rs"]
+mod system;
 
-use system::{has_membarrier, is_worth_a_barrier, membarrier};
+use system::{barrier, has_barrier, is_worth_a_barrier};
 
 /// What a record says while its thread is not pinned. No epoch has this number.
 const UNPINNED: usize = 0;
@@ -101,9 +111,9 @@ global! {
 /// What one thread shows to the others.
 struct Record {
     epoch: AtomicUsize,
-    /// How many guards the thread has beyond the first; touched by that thread alone. Of 64 bits, so that leaked guards
-    /// cannot make it wrap.
-    more: Cell<u64>,
+    /// How many guards the thread has beyond the first; touched by that thread alone, and by signal handlers that
+    /// interrupt it. Of 64 bits, so that leaked guards cannot make it wrap.
+    more: OwnCell,
     /// Whether pinning needs a fence, because no `membarrier` will make up for it.
     fences: bool,
     /// Whether a thread has the record.
@@ -198,7 +208,7 @@ impl Record {
         const fn new(epoch: usize, fences: bool) -> Self {
             Record {
                 epoch: AtomicUsize::new(epoch),
-                more: Cell::new(0),
+                more: OwnCell::new(0),
                 fences,
                 taken: AtomicBool::new(true),
                 next: ptr::null(),
@@ -254,7 +264,7 @@ impl Record {
             }
             record = free.next;
         }
-        let new = leak(Box::new(CachePadded::new(Record::new(UNPINNED, !has_membarrier()))));
+        let new = leak(Box::new(CachePadded::new(Record::new(UNPINNED, !has_barrier()))));
         loop {
             new.next = head;
             // Release on success: publishes the record to the Acquire loads of `RECORDS`. Relaxed on failure: the head
@@ -389,5 +399,5 @@ pub(super) fn advance(_guard: &Guard) {
 fn heavy_barrier() -> bool {
     // SeqCst: F of the argument, in this thread; partner of `Fw` in `issue` and of the fence in `enter`.
     fence(Ordering::SeqCst);
-    !has_membarrier() || membarrier()
+    !has_barrier() || barrier()
 }

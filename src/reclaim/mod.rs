@@ -10,8 +10,8 @@
 //! Behind this door stand a [`domain`], which owns the garbage of one map and paces its freeing, and an epoch, which
 //! tells it when. There are two epochs:
 //!
-//! - `asymmetric`, for Linux: pinning is two plain stores to the thread's own line, and whoever wants the epoch to move
-//!   pays for a barrier in all threads;
+//! - `asymmetric`, for Linux and Windows: pinning is two plain stores to the thread's own line, and whoever wants the
+//!   epoch to move pays for a barrier in all threads;
 //! - `crossbeam`, for everything else, and wherever the build sets `--cfg readmostly_crossbeam`: crossbeam-epoch, with
 //!   a locked instruction per pin.
 //!
@@ -24,23 +24,21 @@
 
 #![allow(unsafe_code, reason = "second of the three layers in which unsafe code may stand")]
 
-#[cfg(not(any(readmostly_contract, readmostly_crossbeam, not(target_os = "linux"))))]
-mod asymmetric;
 mod bin;
-#[cfg(readmostly_contract)]
-mod contract;
-#[cfg(all(any(readmostly_crossbeam, not(target_os = "linux")), not(readmostly_contract)))]
-mod crossbeam;
 mod domain;
 #[cfg(readmostly_loom)]
 pub mod exposed;
 
-#[cfg(not(any(readmostly_contract, readmostly_crossbeam, not(target_os = "linux"))))]
-use asymmetric as epoch;
 #[cfg(readmostly_contract)]
-use contract as epoch;
-#[cfg(all(any(readmostly_crossbeam, not(target_os = "linux")), not(readmostly_contract)))]
-use crossbeam as epoch;
+#[path = "contract.rs"]
+mod epoch;
+// Where there is a barrier; Cargo.toml has the dependency of the other case under the same condition.
+#[cfg(all(any(target_os = "linux", windows), not(any(readmostly_crossbeam, readmostly_contract))))]
+#[path = "asymmetric.rs"]
+mod epoch;
+#[cfg(all(any(not(any(target_os = "linux", windows)), readmostly_crossbeam), not(readmostly_contract)))]
+#[path = "crossbeam.rs"]
+mod epoch;
 
 pub(crate) use bin::Graveyard;
 pub(crate) use domain::{Domain, Retired, Visit};

@@ -15,14 +15,16 @@ use super::Ordering;
 use super::figure;
 pub(crate) use super::stand_in::{ArcSwapOption, OnceLock};
 
-#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
-pub(crate) use loom::cell::Cell;
 #[cfg(readmostly_contract)]
 pub(crate) use loom::sync::atomic::fence;
 pub(crate) use loom::thread::yield_now;
 
 #[path = "loom/interrupts.rs"]
 pub mod interrupts;
+
+/// A cell, since models have no signal handlers: loom checks that one thread at a time uses it.
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
+pub(crate) type OwnCell = loom::cell::Cell<u64>;
 
 /// A variable that is made anew for every execution of a model.
 macro_rules! global {

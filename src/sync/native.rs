@@ -4,16 +4,42 @@ use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 
-#[cfg(all(target_os = "linux", not(readmostly_crossbeam)))]
-pub(crate) use std::cell::Cell;
+use super::Ordering;
+
 pub(crate) use std::cell::{Cell as LocalCell, UnsafeCell};
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize};
-#[cfg(all(target_os = "linux", not(readmostly_crossbeam)))]
+#[allow(unused_imports, reason = "used by one of the two epochs")]
 pub(crate) use std::sync::atomic::{compiler_fence, fence};
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
 pub(crate) use std::thread::yield_now;
 
 pub(crate) use arc_swap::ArcSwapOption;
+
+/// A number that one thread at a time uses, and signal handlers that interrupt it.
+///
+/// Loads and stores, as those of a `Cell`. That they are atomic is for the handlers: a thread and its handler make a
+/// data race like two threads.
+#[allow(dead_code, reason = "used by one of the two epochs")]
+pub(crate) struct OwnCell(AtomicU64);
+
+#[allow(dead_code, reason = "as above")]
+impl OwnCell {
+    pub(crate) const fn new(value: u64) -> Self {
+        OwnCell(AtomicU64::new(value))
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> u64 {
+        // Relaxed, here and below: one thread uses it, and the order for its handlers is the program's.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self, value: u64) {
+        // Relaxed: as above.
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
 
 /// A static variable.
 macro_rules! global {

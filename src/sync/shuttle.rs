@@ -5,8 +5,6 @@
 
 use std::sync::TryLockError;
 
-#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
-pub(crate) use std::cell::Cell;
 #[cfg(readmostly_contract)]
 pub(crate) use std::cell::RefCell;
 pub(crate) use std::cell::{Cell as LocalCell, UnsafeCell};
@@ -17,6 +15,10 @@ pub(crate) use super::stand_in::{ArcSwapOption, OnceLock};
 
 pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, fence};
 pub(crate) use shuttle::thread::yield_now;
+
+/// A cell, since models have no signal handlers.
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
+pub(crate) type OwnCell = std::cell::Cell<u64>;
 
 /// A variable that is made anew for every execution of a model.
 macro_rules! global {

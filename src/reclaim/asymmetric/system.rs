@@ -4,6 +4,15 @@ use std::time::Instant;
 
 use crate::sync::{OnceLock, Ordering, figure, stripes};
 
+#[cfg(target_os = "linux")]
+#[path = "linux.rs"]
+mod kernel;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod kernel;
+
+pub(super) use kernel::{barrier, has_barrier};
+
 /// Microseconds after which the next request to move the epoch is granted.
 const INTERVAL: u64 = 500;
 
@@ -26,20 +35,4 @@ pub(super) fn is_worth_a_barrier() -> bool {
     SKIPPED.store(0, Ordering::Relaxed);
     LAST.store(now, Ordering::Relaxed);
     true
-}
-
-/// Whether the kernel has agreed to run barriers in all threads for us. Asked once, before the first pin.
-pub(super) fn has_membarrier() -> bool {
-    static AGREED: OnceLock<bool> = OnceLock::new();
-    *AGREED.get_or_init(|| command(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && membarrier())
-}
-
-/// Makes every thread of the process execute a fence; false if the kernel refuses.
-pub(super) fn membarrier() -> bool {
-    command(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
-}
-
-fn command(command: libc::c_int) -> bool {
-    // SAFETY: the call touches no memory of the process; a kernel without it answers with an error.
-    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
 }
