@@ -26,6 +26,7 @@
 //!   write or [`SyncMap::flush`].
 //! - A [`Ref`] or [`Pinned`] that is kept for long keeps that memory from being freed, for all maps of the process; so
 //!   does a closure that takes long in an operation on one key. (`range` and snapshots let go between entries.)
+//!   [`Stats::pending_garbage`] shows it.
 //!
 //! # Consistency
 //!
@@ -46,6 +47,17 @@
 //! an iteration, take the writer lock, which is never held for more than a bounded step and never while a closure of
 //! yours runs. So nothing here can deadlock, whatever is called inside whichever closure. (A `Hash` or `Eq` that uses
 //! the map it belongs to is the exception: it may be called with the lock held.)
+//!
+//! # Odd places
+//!
+//! - *`fork`*: fork while no other thread uses a map, or `exec` afterwards; else locks that such a thread held stay
+//!   locked in the child, and if it was pinned nothing is freed there but by dropping maps.
+//! - *Signal handlers*: on Linux lookups alone are allowed, on a thread that has looked something up before, in a map
+//!   that keys have neither been added to nor removed from since [`SyncMap::promote`].
+//! - *Destructors of thread-locals* may use maps. *`exit`* waits for nobody, and drops no map in a static.
+//! - *`dlclose`*: no reference or guard may outlive the library; a thread's record goes when the thread ends.
+//!
+//! `docs/reclamation.md` in the repository has the reasons.
 //!
 //! # Features
 //!
