@@ -318,6 +318,7 @@ where
     /// ```
     #[doc(alias = "Store")]
     #[doc(alias = "Swap")]
+    #[inline]
     pub fn insert(&self, key: K, value: V) -> Option<Ref<'_, K, V>> {
         self.raw.insert(key, value, pin()).map(Ref::new)
     }
