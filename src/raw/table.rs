@@ -93,17 +93,27 @@ struct Slot(usize);
 #[derive(Clone, Copy)]
 struct SlotSet(u64);
 
+impl SlotSet {
+    #[inline(always)]
+    fn first(self) -> Option<Slot> {
+        (self.0 != 0).then(|| Slot(self.0.trailing_zeros() as usize / 8))
+    }
+
+    /// The rest of a set that is not empty.
+    #[inline(always)]
+    fn without_first(self) -> Self {
+        SlotSet(self.0 & (self.0 - 1))
+    }
+}
+
 impl Iterator for SlotSet {
     type Item = Slot;
 
-    #[inline(always)]
+    #[inline]
     fn next(&mut self) -> Option<Slot> {
-        if self.0 == 0 {
-            return None;
-        }
-        let slot = Slot(self.0.trailing_zeros() as usize / 8);
-        self.0 &= self.0 - 1;
-        Some(slot)
+        let first = self.first()?;
+        *self = self.without_first();
+        Some(first)
     }
 }
 
@@ -247,11 +257,13 @@ impl<K, V> Table<K, V> {
         loop {
             let bucket = self.bucket(index);
             let tags = bucket.tags();
-            for slot in tags.matches(tag) {
+            let mut matches = tags.matches(tag);
+            while let Some(slot) = matches.first() {
                 let node = self.node_at(bucket, slot);
                 if key.equivalent(node.key()) {
                     return Some(node);
                 }
+                matches = matches.without_first();
             }
             if !tags.overflows() {
                 return None;
