@@ -2,11 +2,12 @@
 //!
 //! The parts are made to be combined: [`peers`] puts every map behind the same traits, [`keys`] makes key sets and
 //! access patterns, [`measure`] interleaves contenders and compares them round by round, [`threads`] and [`latency`] run
-//! several threads and time single operations, and [`memory`] counts bytes. [`load`] has threads work on maps, and
-//! [`presets`] names what they do; [`claims`] checks what the project promises.
+//! several threads and time single operations, [`memory`] counts bytes, and [`barrier`] asks the kernel for fences. [`load`]
+//! has threads work on maps, and [`presets`] names what they do; [`claims`] checks what the project promises.
 //!
 //! What was measured is a [`document`] of tables and plots, which knows its [`environment`]; a [`page`] shows its pictures.
 
+pub mod barrier;
 pub mod claims;
 pub mod document;
 pub mod environment;

@@ -10,7 +10,7 @@ fn claims(arguments: &[&str]) -> serde_json::Value {
 
 #[test]
 fn every_claim_is_measured() {
-    let names = ["pinned-get", "get", "get-many", "mixed", "absent", "writes"];
+    let names = ["pinned-get", "get", "get-many", "mixed", "shared", "tails", "absent", "writes"];
     let mut arguments = vec!["--quick", "--rounds", "1", "--round-ms", "1", "--json"];
     arguments.extend(names.iter().flat_map(|name| ["--only", name]));
     let report = claims(&arguments);

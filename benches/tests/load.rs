@@ -41,6 +41,21 @@ fn latency_is_measured_at_the_rate_asked_for() {
 }
 
 #[test]
+fn barriers_are_compared_with_none() {
+    let [section] = &sections(&["preset", "barriers", "--quick"])[..] else { panic!("expected one section") };
+    let Some(costs) = section["tables"].get(0) else {
+        assert!(section["notes"].to_string().contains("Nothing to measure"), "{}", section["notes"]);
+        return;
+    };
+    let rows = costs["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 8, "{costs}");
+    let per_second = |row: &Value| row[1]["spread"]["summary"]["median"].as_f64().unwrap();
+    assert_eq!(per_second(&rows[0]), 0.0);
+    assert!(per_second(&rows[7]) > 1_000.0, "{costs}");
+    assert_eq!(section["plots"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn a_trace_is_replayed() {
     let path = std::env::temp_dir().join(format!("readmostly-bench-replay-{}.lis", std::process::id()));
     std::fs::write(&path, (0..1_000).map(|line| format!("{} 2 0 {line}\n", line % 100)).collect::<String>()).unwrap();
@@ -59,6 +74,7 @@ fn bad_input_is_met_with_what_was_expected() {
         (&["preset", "replay"][..], "expected --trace FILE"),
         (&["preset", "replay", "--trace", "no-such-file"], "expected no-such-file to be a readable trace"),
         (&["preset", "policy", "--maps", "dashmap"], "expected no --maps but readmostly"),
+        (&["preset", "barriers", "--maps", "dashmap"], "expected no --maps but readmostly"),
         (&["run", "--keys", "trace"], "expected --trace FILE beside --keys trace"),
         (&["run", "--entries", "0"], "expected 1 to"),
         (&["run", "--threads", "0"], "expected at least one thread"),

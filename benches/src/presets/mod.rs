@@ -1,6 +1,7 @@
 //! Workloads by name, each with its tables and pictures.
 
 mod acts;
+mod barriers;
 mod bustle;
 mod cold;
 mod crowds;
@@ -48,6 +49,8 @@ pub enum Preset {
     Growth,
     /// The latency of reads while another thread inserts without pause
     Stall,
+    /// What the barriers of a reclaimer cost a thread that reads
+    Barriers,
     /// The time of an iteration, and what it does to a writer
     Range,
     /// The first reads after a bulk load
@@ -77,6 +80,7 @@ impl Preset {
         Self::Replay,
         Self::Growth,
         Self::Stall,
+        Self::Barriers,
         Self::Range,
         Self::Cold,
         Self::Values,
@@ -103,6 +107,7 @@ impl Preset {
             Self::Replay => replay::measure(options),
             Self::Growth => growth::measure(options),
             Self::Stall => stall::measure(options),
+            Self::Barriers => barriers::measure(options),
             Self::Range => range::measure(options),
             Self::Cold => cold::measure(options),
             Self::Values => mixes::values(options),
