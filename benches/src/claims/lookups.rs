@@ -64,7 +64,11 @@ pub(super) fn measure(wanted: Wanted, config: &Config, progress: &impl Fn(&str))
         for size in sizes(order, wanted, config.quick) {
             progress(&format!("lookups: {} entries, {} keys", document::entries(size.entries), order.name()));
             let size = if order == Order::Random { *size } else { size.without_limits() };
-            let comparison = Comparison { outcome: contest(size.entries, order, wanted, config), size, order };
+            // What takes long, or is for information.
+            let has_few = size.entries > STREAM || !size.is_limited();
+            let rounds = if has_few { config.long_rounds() } else { config.rounds };
+            let outcome = contest(size.entries, order, wanted, rounds, config);
+            let comparison = Comparison { outcome, size, order };
             if wanted.pinned {
                 lines.extend(comparison.pinned_lines());
             }
@@ -92,9 +96,13 @@ impl Size {
     fn without_limits(self) -> Self {
         Self { pinned: None, get: None, peers: None, ..self }
     }
+
+    fn is_limited(&self) -> bool {
+        self.pinned.or(self.get).or(self.peers).is_some()
+    }
 }
 
-fn contest(entries: usize, order: Order, wanted: Wanted, config: &Config) -> Outcome {
+fn contest(entries: usize, order: Order, wanted: Wanted, rounds: usize, config: &Config) -> Outcome {
     config.cores.pin(0);
     let keys = keys::present(order, entries);
     let mut stream = keys::lookups(&keys, order, 1);
@@ -109,20 +117,21 @@ fn contest(entries: usize, order: Order, wanted: Wanted, config: &Config) -> Out
     let turn =
         Turn { stream: &stream, sum: stream.iter().copied().map(keys::value_of).fold(0, u64::wrapping_add), config };
     let mut contest = Interleaved::new();
-    contest.add(PLAIN, || turn.take(&mut plain));
     // A guard held over from another contender's turn would make a nested pin of this one's, which costs next to
-    // nothing: so guards are taken in the turn that uses them.
+    // nothing: so guards are taken in the turn that uses them. Between two turns with the same map are those of others,
+    // so that nobody finds it in the cache.
+    contest.add(PLAIN, || turn.take(&mut plain));
     contest.add(PINNED, || turn.take(&mut readmostly.pin()));
+    contest.add(PAPAYA_HELD, || turn.take(&mut PapayaAccess::held(&papaya)));
+    contest.add(SCC_HELD, || turn.take(&mut SccHeld::new(&scc)));
     if let Some(grown) = &grown {
         contest.add(PINNED_GROWN, || turn.take(&mut grown.pin()));
     }
     contest.add(GET, || turn.take(&mut readmostly.handle()));
     contest.add(DASHMAP, || turn.take(&mut dashmap.handle()));
     contest.add(PAPAYA, || turn.take(&mut papaya.handle()));
-    contest.add(PAPAYA_HELD, || turn.take(&mut PapayaAccess::held(&papaya)));
     contest.add(SCC, || turn.take(&mut scc.handle()));
-    contest.add(SCC_HELD, || turn.take(&mut SccHeld::new(&scc)));
-    contest.run(if entries > STREAM { config.long_rounds() } else { config.rounds })
+    contest.run(rounds)
 }
 
 struct Turn<'a> {

@@ -26,8 +26,7 @@ const LIMIT: Limit = Limit::AtMost(1.0);
 const ENTRIES: usize = 100_000;
 /// In percent; the rest are overwrites.
 const READS: [f64; 2] = [95.0, 80.0];
-/// Operations of each thread per second of a round. They take longer than that, so that of a thousand reads the slowest
-/// are many.
+/// Operations of each thread per second of a round. They take longer than that, which the slowest of a thousand need.
 const RATE: f64 = 40e6;
 /// In the shortest round, so that it has a P99.9.
 const FEWEST_OPERATIONS: u64 = 20_000;

@@ -27,8 +27,8 @@ const ABOUT: &str = "Readers of `SyncMap` execute no fence. Instead, a writer th
     between it spins on the clock, in the case without barriers too.
 
 `reader's loss` is what a barrier takes from the reading thread: the share of its throughput that is missing, divided by \
-    the barriers per second. Where barriers are rare, that share is smaller than the noise. This preset is about readmostly \
-    alone.";
+    the barriers per second. It is most certain where barriers are frequent; rare ones cost less than single rounds differ. \
+    This preset is about readmostly alone.";
 
 const ENTRIES: usize = 10_000;
 /// Lookups between two looks at the clock.
@@ -89,7 +89,7 @@ impl Turn {
 }
 
 pub(super) fn measure(options: &Options) -> Result<Findings> {
-    let setting = options.setting_of(&[Peer::Readmostly], options.either(21, 61), options.either(50, 100));
+    let setting = options.setting_of(&[Peer::Readmostly], options.either(31, 151), 30);
     ensure!(setting.peers == [Peer::Readmostly], "expected no --maps but readmostly, which alone this is about");
     let mut findings = Findings { title: "Reads beside barriers", about: ABOUT, ..Findings::default() };
     let Some(barrier) = Barrier::register() else {
