@@ -73,7 +73,7 @@ use writer::{Slow, mostly_tombstones};
 /// Misses of the read table by one thread's stripe after which it helps with the copy.
 ///
 /// A miss costs a reader one more cache line, a step of help about a microsecond, under the lock if that is free.
-const MISSES_PER_HELP: usize = scaled(512, 1);
+const MISSES_PER_HELP: usize = scaled(1024, 1);
 
 /// Misses that a thread counts at once, for the map that the last of them was of.
 ///
@@ -284,9 +284,39 @@ where
         Q: ?Sized + Equivalent<K>,
     {
         if thread_tick().is_multiple_of(MISSES_PER_COUNT) {
-            self.count_misses(guard);
+            return self.get_amended_and_count(missed, hash, key, guard);
         }
-        let mut table = missed;
+        Self::get_behind(missed, hash, key, guard)
+    }
+
+    /// As [`RawMap::get_amended`]. Apart from it, so that the latter calls nothing and needs no stack.
+    #[cold]
+    #[inline(never)]
+    fn get_amended_and_count<'g, Q>(
+        &'g self,
+        missed: &'g Table<K, V>,
+        hash: u64,
+        key: &Q,
+        guard: &'g Guard,
+    ) -> Option<(NodeRef<'g, K, V>, *mut V)>
+    where
+        Q: ?Sized + Equivalent<K>,
+    {
+        self.count_misses(guard);
+        Self::get_behind(missed, hash, key, guard)
+    }
+
+    /// Looks a key up in the tables behind `table`.
+    #[inline(always)]
+    fn get_behind<'g, Q>(
+        mut table: &'g Table<K, V>,
+        hash: u64,
+        key: &Q,
+        guard: &'g Guard,
+    ) -> Option<(NodeRef<'g, K, V>, *mut V)>
+    where
+        Q: ?Sized + Equivalent<K>,
+    {
         while let Some(next) = table.next(guard) {
             if let Some(node) = next.find(hash, key) {
                 let value = node.value();
