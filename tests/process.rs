@@ -262,6 +262,9 @@ mod signals {
     /// How long a handler looks at what it has found. Long enough for a flush, many times over.
     const LOOK: Duration = Duration::from_millis(1);
 
+    /// How long the thread waits for a handler while it holds something: about as long as it then pins and unpins.
+    const HOLD: Duration = Duration::from_micros(20);
+
     static MAP: SyncMap<u32, Value> = SyncMap::new();
     static DROPPED: [AtomicBool; 1 << 20] = [const { AtomicBool::new(false) }; 1 << 20];
     static IS_OVER: AtomicBool = AtomicBool::new(false);
@@ -277,18 +280,36 @@ mod signals {
         }
     }
 
+    /// Counts a value that is dropped while it is looked at.
+    fn look_at(&Value(found): &Value) {
+        let since = Instant::now();
+        while !DROPPED[found].load(SeqCst) && since.elapsed() < LOOK {
+            hint::spin_loop();
+        }
+        LOST.fetch_add(usize::from(DROPPED[found].load(SeqCst)), SeqCst);
+    }
+
     extern "C" fn look(_signal: libc::c_int) {
         if let Some(entry) = MAP.get(&0) {
-            let (found, since) = (entry.value().0, Instant::now());
-            while !DROPPED[found].load(SeqCst) && since.elapsed() < LOOK {
-                hint::spin_loop();
-            }
-            LOST.fetch_add(usize::from(DROPPED[found].load(SeqCst)), SeqCst);
+            look_at(entry.value());
         }
         HANDLED.fetch_add(1, SeqCst);
     }
 
-    /// Signals that come at any point of a pin or unpin find, and keep, what they look up.
+    /// Holds a value, and looks at it if a handler has run meanwhile.
+    fn hold_under_a_handler() {
+        let entry = MAP.get(&0).expect("always present");
+        let (handled, since) = (HANDLED.load(SeqCst), Instant::now());
+        while HANDLED.load(SeqCst) == handled && since.elapsed() < HOLD {
+            hint::spin_loop();
+        }
+        if HANDLED.load(SeqCst) != handled {
+            look_at(entry.value());
+        }
+    }
+
+    /// Signals that come at any point of a pin or unpin find, and keep, what they look up, and the thread keeps what it
+    /// has found.
     #[test]
     fn a_handler_may_look_things_up() {
         let _alone = alone();
@@ -317,6 +338,7 @@ mod signals {
             let _ = ready.send(());
             while !IS_OVER.load(SeqCst) {
                 (0..1000).for_each(|_| drop(MAP.get(&1)));
+                hold_under_a_handler();
             }
         });
         is_ready.recv().expect("the reader runs");
@@ -330,7 +352,11 @@ mod signals {
         IS_OVER.store(true, SeqCst);
         writer.join().expect("the writer ends");
         reader.join().expect("the reader ends");
-        assert_eq!(LOST.load(SeqCst), 0, "of {SIGNALS} values, while a handler looked at them");
+        assert_eq!(
+            LOST.load(SeqCst),
+            0,
+            "values were lost while a handler looked at them, or after it, in {SIGNALS} handlers"
+        );
         MAP.flush();
         assert_eq!(MAP.stats().pending_garbage, 0, "no handler has left its thread pinned");
     }

@@ -114,11 +114,10 @@ where
         self.table = table.map_or(ptr::null(), ptr::from_ref);
         let taken = match table {
             Some(table) => {
-                let places = table.places();
-                let taken = self.hash_ahead(&mut input, |hash| places.prefetch(hash));
+                let taken = self.hash_ahead(&mut input, |hash| table.prefetch(hash));
                 for (hash, hint) in self.hashes[..taken].iter().zip(&mut self.hints) {
                     // SAFETY: written by `hash_ahead`.
-                    let node = places.candidate(unsafe { hash.assume_init() });
+                    let node = table.candidate(unsafe { hash.assume_init() });
                     if let Some(node) = node {
                         prefetch(node.ptr().as_raw());
                     }

@@ -289,7 +289,8 @@ where
         Self::get_behind(missed, hash, key, guard)
     }
 
-    /// As [`RawMap::get_amended`]. Apart from it, so that the latter calls nothing and needs no stack.
+    /// As [`RawMap::get_amended`], and counts. In one function with it an absent key costs up to a tenth more: arguments
+    /// would have to survive the call, each time, that is made once in sixteen.
     #[cold]
     #[inline(never)]
     fn get_amended_and_count<'g, Q>(

@@ -272,10 +272,28 @@ impl<K, V> Table<K, V> {
         }
     }
 
-    /// See [`Places`].
+    /// Asks for the bucket that a lookup of `hash` starts at.
     #[inline(always)]
-    pub(super) fn places(&self) -> Places<'_, K, V> {
-        Places { table: self, start: self.buckets.as_ptr(), mask: self.mask }
+    pub(super) fn prefetch(&self, hash: u64) {
+        prefetch(self.bucket(hash as usize & self.mask));
+    }
+
+    /// The node whose key a lookup of `hash` compares first. None of the nodes is looked at.
+    #[inline(always)]
+    pub(super) fn candidate(&self, hash: u64) -> Option<NodeRef<'_, K, V>> {
+        let tag = Tags::tag(hash);
+        let mut index = hash as usize & self.mask;
+        loop {
+            let bucket = self.bucket(index);
+            let tags = bucket.tags();
+            if let Some(slot) = tags.matches(tag).first() {
+                return Some(self.node_at(bucket, slot));
+            }
+            if !tags.overflows() {
+                return None;
+            }
+            index = (index + 1) & self.mask;
+        }
     }
 
     #[inline(always)]
@@ -318,43 +336,6 @@ impl<K, V> Table<K, V> {
     pub(super) fn nodes_in(&self, index: usize) -> impl Iterator<Item = NodeRef<'_, K, V>> {
         let bucket = self.bucket(index & self.mask);
         bucket.tags().filled().map(|slot| self.node_at(bucket, slot))
-    }
-}
-
-/// Where the nodes of a table are, for many lookups in a row.
-///
-/// A copy of the fields that tell: the compiler cannot know that what a caller stores between two lookups leaves the
-/// table as it is, and would load them again each time.
-pub(super) struct Places<'t, K, V> {
-    table: &'t Table<K, V>,
-    start: *const Bucket<K, V>,
-    mask: usize,
-}
-
-impl<'t, K, V> Places<'t, K, V> {
-    /// Asks for the bucket that a lookup of `hash` starts at.
-    #[inline(always)]
-    pub(super) fn prefetch(&self, hash: u64) {
-        prefetch(self.start.wrapping_add(hash as usize & self.mask));
-    }
-
-    /// The node whose key a lookup of `hash` compares first. None of the nodes is looked at.
-    #[inline(always)]
-    pub(super) fn candidate(&self, hash: u64) -> Option<NodeRef<'t, K, V>> {
-        let tag = Tags::tag(hash);
-        let mut index = hash as usize & self.mask;
-        loop {
-            // SAFETY: as in `Table::bucket`, whose fields these are.
-            let bucket = unsafe { &*self.start.add(index) };
-            let tags = bucket.tags();
-            if let Some(slot) = tags.matches(tag).next() {
-                return Some(self.table.node_at(bucket, slot));
-            }
-            if !tags.overflows() {
-                return None;
-            }
-            index = (index + 1) & self.mask;
-        }
     }
 }
 
