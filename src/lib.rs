@@ -76,6 +76,7 @@ compile_error!(
     "`--cfg readmostly_contract` is for models, under `--cfg readmostly_loom` or `--cfg readmostly_shuttle`"
 );
 
+mod budget;
 mod guard;
 mod hasher;
 mod impls;
@@ -90,12 +91,13 @@ mod snapshot;
 mod stats;
 mod sync;
 
+pub use budget::Budget;
 pub use guard::{Compute, OccupiedError, Ref};
 pub use hasher::DefaultHashBuilder;
 pub use impls::IntoIter;
 pub use map::SyncMap;
 pub use pinned::Pinned;
-pub use raw::Operation;
+pub use raw::{Cursor, Operation};
 pub use set::{IntoMembers, PinnedSet, SyncSet};
 pub use snapshot::Snapshot;
 pub use stats::Stats;

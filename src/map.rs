@@ -5,10 +5,11 @@ use std::hash::{BuildHasher, Hash};
 
 use equivalent::Equivalent;
 
+use crate::budget::Budget;
 use crate::guard::{Compute, OccupiedError, Ref};
 use crate::hasher::DefaultHashBuilder;
 use crate::pinned::Pinned;
-use crate::raw::{Computed, Occupied, Operation, RawMap};
+use crate::raw::{Computed, Cursor, Occupied, Operation, RawMap};
 use crate::reclaim::pin;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
@@ -31,6 +32,7 @@ use crate::sync::const_fn;
 /// | `insert`, `update`, ... of a known key, `remove` | never | O(1), one allocation for the value |
 /// | the same for a new key | the writer lock, briefly | O(1): one allocation, at most 14 slots copied |
 /// | `range`, `snapshot`, `pin().iter()` | briefly, to begin | O(entries); completes a copy that is under way |
+/// | `range_until` | never | O(entries visited) |
 /// | `promote`, `compact`, `reserve` | briefly, over and over | O(entries) |
 /// | `clear` | briefly | O(entries) |
 ///
@@ -575,6 +577,49 @@ where
         if let Some(frozen) = self.raw.freeze() {
             frozen.visit(f);
         }
+    }
+
+    /// Calls `f` with entries from `from` on until the budget is used up; returns where to go on, or `None` when all
+    /// have been visited.
+    ///
+    /// For sweeps over large maps that must not take long at a time: of expired entries, say, in slices of a
+    /// millisecond.
+    ///
+    /// - Over all calls from [`Cursor::default`](Cursor) to `None`, a key that is present throughout is visited once,
+    ///   and no key twice, whatever happens during and between the calls: growth, promotion, compaction, [`clear`](Self::clear).
+    ///   A key that comes or goes meanwhile may be visited or not.
+    /// - Values are live, and `f` may call any method of any map, as in [`range`](Self::range).
+    /// - Unlike `range` it freezes nothing: it takes no lock, never starts or completes a copy, and holds nothing between calls, so a sweep
+    ///   may be abandoned at any time.
+    /// - Each call makes progress. It looks at its budget after each run of keys that share a bucket (about five, more if
+    ///   the hasher is poor; at most sixteen empty ones), so it goes over it by what `f` takes for those.
+    ///
+    /// O(entries visited + buckets passed); `range` visits all entries in about a third of the time, since it hashes no key
+    /// and passes buckets in the order in which they lie in memory. Each key is hashed by the map's hasher.
+    ///
+    /// ```
+    /// use readmostly::{Cursor, SyncMap};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let sessions: SyncMap<u32, Instant> = (0..1000).map(|id| (id, Instant::now())).collect();
+    ///
+    /// let mut next = Some(Cursor::default());
+    /// while let Some(cursor) = next {
+    ///     next = sessions.range_until(Duration::from_millis(1), cursor, |id, _| {
+    ///         // Looks at the value again: one that was refreshed just now stays.
+    ///         sessions.remove_if(id, |_, ends| *ends <= Instant::now());
+    ///     });
+    ///     // Let others work.
+    /// }
+    /// assert!(sessions.is_empty());
+    /// ```
+    #[must_use = "says where to go on"]
+    pub fn range_until<F>(&self, budget: impl Into<Budget>, from: Cursor, f: F) -> Option<Cursor>
+    where
+        F: FnMut(&K, &V),
+    {
+        let budget = budget.into();
+        self.raw.scan(from, f, |visited| !budget.is_used_up(visited))
     }
 
     /// The keys of this moment, to be visited later, more than once, or on another thread.

@@ -6,11 +6,13 @@ use std::iter::FusedIterator;
 
 use equivalent::Equivalent;
 
+use crate::budget::Budget;
 use crate::guard::Ref;
 use crate::hasher::DefaultHashBuilder;
 use crate::impls::IntoIter;
 use crate::map::SyncMap;
 use crate::pinned::{Keys, Pinned};
+use crate::raw::Cursor;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
 use crate::sync::const_fn;
@@ -261,6 +263,27 @@ where
         F: FnMut(&T) -> bool,
     {
         self.map.range(|member, ()| f(member));
+    }
+
+    /// Calls `f` with members from `from` on until the budget is used up; returns where to go on, or `None` when all
+    /// have been visited. See [`SyncMap::range_until`] for what is guaranteed.
+    ///
+    /// ```
+    /// use readmostly::{Cursor, SyncSet};
+    ///
+    /// let set: SyncSet<u32> = (0..1000).collect();
+    /// let (mut next, mut sum) = (Some(Cursor::default()), 0);
+    /// while let Some(cursor) = next {
+    ///     next = set.range_until(100, cursor, |n| sum += n);
+    /// }
+    /// assert_eq!(sum, 499_500);
+    /// ```
+    #[must_use = "says where to go on"]
+    pub fn range_until<F>(&self, budget: impl Into<Budget>, from: Cursor, mut f: F) -> Option<Cursor>
+    where
+        F: FnMut(&T),
+    {
+        self.map.range_until(budget, from, |member, ()| f(member))
     }
 
     /// The members of this moment, as the keys of a snapshot. See [`SyncMap::snapshot`].

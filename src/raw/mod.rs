@@ -44,6 +44,7 @@ mod memory;
 mod node;
 mod ops;
 mod owned;
+mod scan;
 mod table;
 mod walk;
 mod writer;
@@ -53,6 +54,7 @@ pub(crate) use hold::{Held, Hold};
 pub use ops::Operation;
 pub(crate) use ops::{Computed, Occupied};
 pub(crate) use owned::IntoEntries;
+pub use scan::Cursor;
 pub(crate) use walk::{Entries, Frozen};
 
 use std::hash::{BuildHasher, Hash};

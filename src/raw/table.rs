@@ -13,6 +13,7 @@
 //! The number of buckets is a power of two and the low bits of the hash pick one, as in hashbrown, so hashers made for
 //! it do well here.
 
+use std::iter;
 use std::mem;
 use std::ptr::{self, NonNull};
 
@@ -253,7 +254,7 @@ impl<K, V> Table<K, V> {
         Q: ?Sized + Equivalent<K>,
     {
         let tag = Tags::tag(hash);
-        let mut index = hash as usize & self.mask;
+        let mut index = self.home(hash);
         loop {
             let bucket = self.bucket(index);
             let tags = bucket.tags();
@@ -272,17 +273,23 @@ impl<K, V> Table<K, V> {
         }
     }
 
+    /// The bucket that a lookup of `hash` starts at.
+    #[inline(always)]
+    pub(super) fn home(&self, hash: u64) -> usize {
+        hash as usize & self.mask
+    }
+
     /// Asks for the bucket that a lookup of `hash` starts at.
     #[inline(always)]
     pub(super) fn prefetch(&self, hash: u64) {
-        prefetch(self.bucket(hash as usize & self.mask));
+        prefetch(self.bucket(self.home(hash)));
     }
 
     /// The node whose key a lookup of `hash` compares first. None of the nodes is looked at.
     #[inline(always)]
     pub(super) fn candidate(&self, hash: u64) -> Option<NodeRef<'_, K, V>> {
         let tag = Tags::tag(hash);
-        let mut index = hash as usize & self.mask;
+        let mut index = self.home(hash);
         loop {
             let bucket = self.bucket(index);
             let tags = bucket.tags();
@@ -307,7 +314,7 @@ impl<K, V> Table<K, V> {
 
     /// Adds a node. Called under the writer lock, on a table that is not full.
     pub(super) fn put(&self, hash: u64, node: NodePtr<K, V>) {
-        let mut index = hash as usize & self.mask;
+        let mut index = self.home(hash);
         loop {
             let bucket = self.bucket(index);
             // Relaxed: tag words are stored under the writer lock alone, which this thread holds.
@@ -330,6 +337,23 @@ impl<K, V> Table<K, V> {
             }
             index = (index + 1) & self.mask;
         }
+    }
+
+    /// Asks for the nodes in one bucket.
+    pub(super) fn prefetch_nodes(&self, index: usize) {
+        self.nodes_in(index).for_each(|node| prefetch(node.ptr().as_raw()));
+    }
+
+    /// The nodes among which lookups that start at bucket `home` look, in their order.
+    pub(super) fn nodes_from(&self, home: usize) -> impl Iterator<Item = NodeRef<'_, K, V>> {
+        let mut next = Some(home);
+        let filled = iter::from_fn(move || {
+            let bucket = self.bucket(next?);
+            let tags = bucket.tags();
+            next = next.filter(|_| tags.overflows()).map(|index| (index + 1) & self.mask);
+            Some(tags.filled().map(|slot| self.node_at(bucket, slot)))
+        });
+        filled.flatten()
     }
 
     /// The nodes in one bucket.

@@ -76,7 +76,7 @@ impl<K, V> Drop for Frozen<K, V> {
 }
 
 /// The value of a node, if it has one.
-fn live_value<'g, K, V>(node: NodeRef<'_, K, V>, _guard: &'g Guard) -> Option<&'g V> {
+pub(super) fn live_value<'g, K, V>(node: NodeRef<'_, K, V>, _guard: &'g Guard) -> Option<&'g V> {
     let value = node.value();
     // SAFETY: loaded from the node under the guard. A value is retired after it was taken out of its node, so it stays
     // until the guard is gone.
