@@ -34,6 +34,10 @@ pub enum Fault {
     ShortChain,
     /// An epoch's ticket is due one step too soon.
     DueEarly,
+    /// A load puts what it has loaded into the map although that is out of date.
+    LandSuperseded,
+    /// The end of a load wakes one of those who wait for it.
+    WakeOne,
 }
 
 static PLANTED: AtomicU8 = AtomicU8::new(0);

@@ -1,8 +1,10 @@
 //! The primitives of the standard library.
 
 use std::num::NonZero;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 
 use super::Ordering;
 
@@ -89,6 +91,25 @@ pub(crate) fn stripes() -> usize {
         let cores = thread::available_parallelism().map_or(4, NonZero::get);
         cores.next_power_of_two().clamp(2, 16)
     })
+}
+
+/// Runs a future on this thread, which sleeps while the future waits.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let (mut future, mut context) = (pin!(future), Context::from_waker(&waker));
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        // Returns at once if the waker was faster.
+        thread::park();
+    }
 }
 
 /// A mutex that a panic does not poison.

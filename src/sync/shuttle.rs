@@ -13,6 +13,7 @@ pub(crate) use std::sync::{Arc, Weak};
 use super::Ordering;
 pub(crate) use super::stand_in::{ArcSwapOption, OnceLock};
 
+pub(crate) use shuttle::future::block_on;
 pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, fence};
 pub(crate) use shuttle::thread::yield_now;
 

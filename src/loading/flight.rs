@@ -1,0 +1,165 @@
+//! A load under way, and those who wait for it.
+//!
+//! ```text
+//!                      the loader failed, panicked or was cancelled
+//!          ┌──────────────────────────────────────────────────────────────────┐
+//!          │                                                                  v
+//!       Loading ───────> Landing: the value is being put into the map ──────> Ended
+//!          │                                                                  ^
+//!          └───────────> Superseded: the value will not be put into the map ──┘
+//! ```
+//!
+//! The lock is held for a change of phase and nothing else: no loader, no waker and no destructor runs under it.
+
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::sync::{Lock, block_on, fault, thread_index};
+
+/// What has become of a load.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The loader runs.
+    Loading,
+    /// What was loaded is being put into the map, by the thread with the index `by`; is it to be removed again?
+    Landing { by: usize, is_superseded: bool },
+    /// The loader runs, and what it returns will not be put into the map.
+    Superseded,
+    /// Nothing more will come of it.
+    Ended,
+}
+
+struct State {
+    phase: Phase,
+    /// A place for each [`Wait`] that has been polled. Emptied when the phase changes to one that nobody waits for.
+    waiting: Vec<Option<Waker>>,
+}
+
+/// A load under way.
+pub(super) struct Flight {
+    state: Lock<State>,
+    /// The index of the thread that runs the loader, if that does so from beginning to end.
+    leader: Option<usize>,
+}
+
+impl Flight {
+    fn new(leader: Option<usize>) -> Self {
+        Flight { state: Lock::new(State { phase: Phase::Loading, waiting: Vec::new() }), leader }
+    }
+
+    /// One whose loader this thread runs, without doing anything else meanwhile.
+    pub(super) fn led_here() -> Self {
+        Self::new(Some(thread_index()))
+    }
+
+    /// One whose loader is polled.
+    pub(super) fn led_anywhere() -> Self {
+        Self::new(None)
+    }
+
+    /// Whether the loader runs on this very thread, further up the stack, so that waiting for it would be forever.
+    pub(super) fn is_led_here(&self) -> bool {
+        self.leader == Some(thread_index())
+    }
+
+    /// Whether what was loaded may be put into the map.
+    pub(super) fn land(&self) -> bool {
+        let mut state = self.state.lock();
+        let is_current = state.phase == Phase::Loading;
+        if is_current {
+            state.phase = Phase::Landing { by: thread_index(), is_superseded: false };
+        }
+        is_current || fault!(LandSuperseded)
+    }
+
+    /// Wakes all who wait; whether what has landed must be removed again.
+    pub(super) fn end(&self) -> bool {
+        let mut state = self.state.lock();
+        let last = mem::replace(&mut state.phase, Phase::Ended);
+        let waiting = mem::take(&mut state.waiting);
+        drop(state);
+        if !fault!(WakeOne) {
+            wake(waiting);
+        } else {
+            wake(waiting.into_iter().take(1));
+        }
+        matches!(last, Phase::Landing { is_superseded: true, .. })
+    }
+
+    /// Keeps what is being loaded out of the map. What has landed already is in the map when this returns.
+    pub(super) fn supersede(&self) {
+        let mut state = self.state.lock();
+        match &mut state.phase {
+            Phase::Loading => {
+                state.phase = Phase::Superseded;
+                let waiting = mem::take(&mut state.waiting);
+                drop(state);
+                wake(waiting);
+            }
+            // This is a destructor of the user's that landing runs, and cannot wait for it.
+            Phase::Landing { by, is_superseded } if *by == thread_index() => *is_superseded = true,
+            Phase::Landing { .. } => {
+                drop(state);
+                block_on(self.wait_while(|phase| matches!(phase, Phase::Landing { .. })));
+            }
+            Phase::Superseded | Phase::Ended => {}
+        }
+    }
+
+    /// Waits until the load has ended, or nothing will come of it for those who wait.
+    pub(super) fn wait(&self) -> impl Future<Output = ()> {
+        self.wait_while(|phase| matches!(phase, Phase::Loading | Phase::Landing { .. }))
+    }
+
+    fn wait_while(&self, goes_on: fn(Phase) -> bool) -> Wait<'_> {
+        Wait { flight: self, goes_on, place: None }
+    }
+}
+
+/// Wakes, after the lock has been released: wakers run the executor's code, and may drop tasks.
+fn wake(waiting: impl IntoIterator<Item = Option<Waker>>) {
+    waiting.into_iter().flatten().for_each(Waker::wake);
+}
+
+/// Waits while a flight is in certain phases.
+struct Wait<'f> {
+    flight: &'f Flight,
+    goes_on: fn(Phase) -> bool,
+    /// Where in `waiting` this one's waker is.
+    place: Option<usize>,
+}
+
+impl Future for Wait<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut waker = Some(context.waker().clone());
+        let mut state = self.flight.state.lock();
+        if !(self.goes_on)(state.phase) {
+            return Poll::Ready(());
+        }
+        match self.place {
+            Some(place) => mem::swap(&mut state.waiting[place], &mut waker),
+            None => {
+                self.place = Some(state.waiting.len());
+                state.waiting.push(waker.take());
+            }
+        }
+        drop(state);
+        // The waker of the poll before, if any, goes here: with the lock released.
+        drop(waker);
+        Poll::Pending
+    }
+}
+
+/// Takes the waker back, and so lets the task's memory go, when a waiting task is cancelled.
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let Some(place) = self.place else { return };
+        let mut state = self.flight.state.lock();
+        let waker = state.waiting.get_mut(place).map(mem::take);
+        drop(state);
+        drop(waker);
+    }
+}

@@ -1,0 +1,445 @@
+//! Loading what is not in the map, once for all who ask for it.
+//!
+//! Everything of the caller's is dropped before an entry is returned, as in `raw::ops` and for its reason: a destructor that
+//! panics after the return value has been made would leak that, and its guard.
+
+mod flight;
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::ptr;
+
+use equivalent::Equivalent;
+
+use crate::guard::{OccupiedError, Ref};
+use crate::hasher::DefaultHashBuilder;
+use crate::map::SyncMap;
+use crate::sync::{Arc, block_on, const_fn};
+
+use flight::Flight;
+
+/// A [`SyncMap`] in front of something slower, each key of which is loaded by one caller at a time.
+///
+/// [`get_or_load`](Self::get_or_load) returns what is in the map. For a key that is absent it calls a loader and puts
+/// the result into the map; whoever asks for the same key meanwhile waits for that instead of loading it too.
+///
+/// - A present key costs what [`SyncMap::get`] costs: no lock, no wait.
+/// - Different keys never wait for each other, and no lock is held while a loader runs.
+/// - A loader that fails or panics, or whose future is dropped, leaves nothing in the map. It wakes those who wait, and
+///   one of them calls its own loader.
+/// - [`insert`](Self::insert), [`remove`](Self::remove) and [`clear`](Self::clear) of this type make loads that are
+///   under way *out of date*: what those return goes to their own callers, but not into the map, and who
+///   waited for them looks again. So a writer that changes the source first and calls `remove` afterwards (what
+///   other caches call *invalidate*) leaves no value in the map that was read from the source before.
+///
+/// There is no capacity, expiry or refresh; [`map`](Self::map) gives everything that a `SyncMap` has, to build them with.
+/// Changes made through it are not seen by loads under way, except that a load never replaces a value: it returns what it
+/// finds in the map.
+///
+/// ```
+/// use readmostly::LoadingMap;
+///
+/// static USERS: LoadingMap<u32, String> = LoadingMap::new();
+///
+/// let load = || std::fs::read_to_string("/nonexistent");
+/// assert!(USERS.get_or_load(7, load).is_err());
+/// assert_eq!(*USERS.get_or_load(7, || Ok::<_, std::io::Error>("ada".into())).unwrap(), "ada");
+/// assert_eq!(*USERS.get_or_load(7, load).unwrap(), "ada");
+///
+/// // The source has changed:
+/// USERS.remove(&7);
+/// assert!(USERS.get(&7).is_none());
+/// ```
+pub struct LoadingMap<K, V, S = DefaultHashBuilder> {
+    map: SyncMap<K, V, S>,
+    flights: SyncMap<K, Arc<Flight>>,
+    /// Where what is out of date lies while its caller looks at it: a `Ref` needs a map. Empty but for moments.
+    passing: SyncMap<K, V>,
+}
+
+/// What a caller that finds a key absent is to do.
+enum Turn<'a, K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    Lead(Lead<'a, K, V, S>),
+    Wait(Arc<Flight>),
+}
+
+/// The obligation to end a load. Met when it is dropped: after success, failure, a panic, or the drop of a future.
+struct Lead<'a, K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    loading: &'a LoadingMap<K, V, S>,
+    key: K,
+    flight: Arc<Flight>,
+}
+
+impl<K, V, S> Drop for Lead<'_, K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    fn drop(&mut self) {
+        // First this, so that those who are woken do not come to this flight again.
+        self.loading.forget(&self.key, &self.flight);
+        if self.flight.end() {
+            self.loading.map.remove(&self.key);
+        }
+    }
+}
+
+impl<K, V> LoadingMap<K, V> {
+    const_fn! {
+        /// An empty map, which has allocated nothing.
+        ///
+        /// ```
+        /// use readmostly::LoadingMap;
+        ///
+        /// static PAGES: LoadingMap<String, String> = LoadingMap::new();
+        /// assert!(PAGES.map().is_empty());
+        /// ```
+        #[must_use]
+        pub const fn new() -> Self {
+            Self::with_hasher(DefaultHashBuilder::new())
+        }
+    }
+}
+
+impl<K, V, S> LoadingMap<K, V, S> {
+    const_fn! {
+        /// An empty map that uses the given hasher.
+        ///
+        /// ```
+        /// use std::hash::RandomState;
+        ///
+        /// let pages = readmostly::LoadingMap::with_hasher(RandomState::new());
+        /// pages.insert("/", "home");
+        /// ```
+        #[must_use]
+        pub const fn with_hasher(hash_builder: S) -> Self {
+            Self::over(SyncMap::with_hasher(hash_builder))
+        }
+    }
+
+    const_fn! {
+        const fn over(map: SyncMap<K, V, S>) -> Self {
+            LoadingMap { map, flights: SyncMap::new(), passing: SyncMap::new() }
+        }
+    }
+
+    /// What has been loaded.
+    ///
+    /// ```
+    /// let pages = readmostly::LoadingMap::from(readmostly::SyncMap::from([("/", "home")]));
+    /// pages.map().retain(|_, text| text.len() > 10);
+    /// assert_eq!(pages.map().len(), 0);
+    /// ```
+    #[must_use]
+    pub fn map(&self) -> &SyncMap<K, V, S> {
+        &self.map
+    }
+
+    /// What has been loaded, by value.
+    ///
+    /// ```
+    /// let pages = readmostly::LoadingMap::from(readmostly::SyncMap::from([("/", "home")]));
+    /// assert_eq!(pages.into_map().into_iter().count(), 1);
+    /// ```
+    #[must_use]
+    pub fn into_map(self) -> SyncMap<K, V, S> {
+        self.map
+    }
+
+    /// How many loads are under way: O(1), exact when nothing else runs. Those that are out of date are not counted.
+    ///
+    /// ```
+    /// let pages = readmostly::LoadingMap::new();
+    /// pages.get_or_load("/", || {
+    ///     assert_eq!(pages.loading(), 1);
+    ///     Ok::<_, ()>("home")
+    /// }).unwrap();
+    /// assert_eq!(pages.loading(), 0);
+    /// ```
+    #[must_use]
+    pub fn loading(&self) -> usize {
+        self.flights.len()
+    }
+}
+
+impl<K, V, S> LoadingMap<K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    /// The entry of a key, if it has been loaded. As [`SyncMap::get`].
+    ///
+    /// ```
+    /// let pages = readmostly::LoadingMap::<&str, &str>::new();
+    /// assert!(pages.get("/").is_none());
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+    {
+        self.map.get(key)
+    }
+
+    /// The entry of a key; if it is absent, what `loader` returns, or what another thread that loads it already gets.
+    ///
+    /// Loaders for one key run one after the other, unless what one of them loads is out of date before it returns. Never
+    /// waits for a present key. A loader may use this map in any way: one that asks for the key it
+    /// is to load, on the same thread, loads that for itself. Two that wait for each other's keys wait for ever.
+    ///
+    /// # Errors
+    ///
+    /// Those of this call's own `loader`. Others who wait get none of it: the next of them calls its own.
+    ///
+    /// ```
+    /// use readmostly::LoadingMap;
+    ///
+    /// let squares = LoadingMap::new();
+    /// let loads = std::sync::atomic::AtomicU32::new(0);
+    /// std::thread::scope(|scope| {
+    ///     for _ in 0..4 {
+    ///         scope.spawn(|| {
+    ///             let nine = squares.get_or_load(3, || {
+    ///                 loads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    ///                 Ok::<_, ()>(3 * 3)
+    ///             });
+    ///             assert_eq!(*nine.unwrap(), 9);
+    ///         });
+    ///     }
+    /// });
+    /// assert_eq!(loads.into_inner(), 1);
+    /// ```
+    pub fn get_or_load<E>(&self, key: K, loader: impl FnOnce() -> Result<V, E>) -> Result<Ref<'_, K, V>, E>
+    where
+        K: Clone,
+    {
+        loop {
+            if let Some(entry) = self.map.get(&key) {
+                drop((key, loader));
+                return Ok(entry);
+            }
+            match self.turn(&key, Flight::led_here) {
+                // The load before this one ended just now.
+                Turn::Lead(lead) if self.map.contains_key(&key) => drop(lead),
+                Turn::Lead(lead) => return Ok(lead.land(key, loader()?)),
+                Turn::Wait(flight) if flight.is_led_here() => return Ok(self.pass(key, loader()?)),
+                Turn::Wait(flight) => block_on(flight.wait()),
+            }
+        }
+    }
+
+    /// As [`get_or_load`](Self::get_or_load), with a loader that returns a future. It runs on whatever polls this one; no
+    /// runtime is needed, and none is assumed.
+    ///
+    /// A future that is dropped while it loads wakes those who wait, and one of them calls its own loader. The
+    /// future is `Send` if the map may be shared and the loader's future is `Send`. The entry it ends with is not: clone the
+    /// value, or let values be `Arc`s, to keep it across an `await`.
+    ///
+    /// A loader must not ask for its own key: it would wait for itself.
+    ///
+    /// # Errors
+    ///
+    /// Those of this call's own loader.
+    ///
+    /// ```
+    /// # pollster_lite(async {
+    /// let pages = readmostly::LoadingMap::new();
+    /// let page = pages.get_or_load_async("/", async || Ok::<_, ()>(String::from("home"))).await;
+    /// assert_eq!(*page.unwrap(), "home");
+    /// # });
+    /// # fn pollster_lite(future: impl Future<Output = ()>) {
+    /// #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    /// #     assert!(std::pin::pin!(future).poll(&mut context).is_ready());
+    /// # }
+    /// ```
+    pub async fn get_or_load_async<E, F, L>(&self, key: K, loader: F) -> Result<Ref<'_, K, V>, E>
+    where
+        K: Clone,
+        F: FnOnce() -> L,
+        L: Future<Output = Result<V, E>>,
+    {
+        loop {
+            if let Some(entry) = self.map.get(&key) {
+                drop((key, loader));
+                return Ok(entry);
+            }
+            match self.turn(&key, Flight::led_anywhere) {
+                // The load before this one ended just now.
+                Turn::Lead(lead) if self.map.contains_key(&key) => drop(lead),
+                Turn::Lead(lead) => {
+                    let value = loader().await?;
+                    return Ok(lead.land(key, value));
+                }
+                Turn::Wait(flight) => flight.wait().await,
+            }
+        }
+    }
+
+    /// Maps a key to a value, and keeps what is being loaded for it out of the map; returns the entry that it replaced.
+    ///
+    /// May wait as [`remove`](Self::remove) does.
+    ///
+    /// ```
+    /// let pages = readmostly::LoadingMap::new();
+    /// assert!(pages.insert("/", "home").is_none());
+    /// assert_eq!(*pages.get_or_load("/", || Err("not called")).unwrap(), "home");
+    /// ```
+    pub fn insert(&self, key: K, value: V) -> Option<Ref<'_, K, V>>
+    where
+        K: Clone,
+    {
+        let old = self.map.insert(key.clone(), value);
+        // What is loading was read before and would come back if this entry were removed.
+        self.supersede(&key);
+        drop(key);
+        old
+    }
+
+    /// Removes a key, and keeps what is being loaded for it out of the map; returns the entry removed.
+    ///
+    /// When this returns, no value is in the map that a load read before the call. To be called after the
+    /// source has changed. May wait for another thread that is just putting what it loaded into the map; never for a
+    /// loader.
+    ///
+    /// ```
+    /// let pages = readmostly::LoadingMap::new();
+    /// let old = pages.get_or_load("/", || {
+    ///     pages.remove("/"); // The source changes while it is read.
+    ///     Ok::<_, ()>("old")
+    /// });
+    /// assert_eq!(*old.unwrap(), "old");
+    /// assert!(pages.get("/").is_none());
+    /// ```
+    #[doc(alias = "invalidate")]
+    pub fn remove<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+    {
+        self.supersede(key);
+        self.map.remove(key)
+    }
+
+    /// Removes all keys, and keeps what is being loaded out of the map, as [`remove`](Self::remove) does.
+    ///
+    /// ```
+    /// let pages = readmostly::LoadingMap::from(readmostly::SyncMap::from([("/", "home")]));
+    /// pages.clear();
+    /// assert!(pages.map().is_empty());
+    /// ```
+    #[doc(alias = "invalidate_all")]
+    pub fn clear(&self) {
+        // Loads that begin while this runs read what is there after the call has begun.
+        self.flights.range(|key, flight| {
+            flight.supersede();
+            self.forget(key, flight);
+            true
+        });
+        self.map.clear();
+    }
+
+    /// Leads the load of a key, or waits for who does.
+    fn turn(&self, key: &K, flight: fn() -> Flight) -> Turn<'_, K, V, S>
+    where
+        K: Clone,
+    {
+        if let Some(flight) = self.flights.get(key) {
+            return Turn::Wait(Arc::clone(&flight));
+        }
+        let flight = Arc::new(flight());
+        match self.flights.try_insert(key.clone(), Arc::clone(&flight)) {
+            Ok(_) => Turn::Lead(Lead { loading: self, key: key.clone(), flight }),
+            Err(OccupiedError { current, .. }) => Turn::Wait(Arc::clone(&current)),
+        }
+    }
+
+    /// Makes what is being loaded for a key out of date.
+    fn supersede<Q>(&self, key: &Q)
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+    {
+        // A flight found here began before the source was changed, or may have; later ones did not.
+        if let Some(flight) = self.flights.get(key) {
+            flight.supersede();
+            self.forget(key, &flight);
+        }
+    }
+
+    /// Has later callers not wait for a flight.
+    fn forget<Q>(&self, key: &Q, flight: &Arc<Flight>)
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+    {
+        self.flights.remove_if(key, |_, other| Arc::ptr_eq(other, flight));
+    }
+
+    /// An entry for the caller alone.
+    fn pass(&self, mut key: K, mut value: V) -> Ref<'_, K, V> {
+        loop {
+            match self.passing.try_insert(key, value) {
+                Ok(entry) => {
+                    self.passing.remove_if(entry.key(), |_, value| ptr::eq(value, entry.value()));
+                    return entry;
+                }
+                // Another caller's, who has not removed it yet. Its entry stays whole when it is removed here.
+                Err(OccupiedError { current, key: same_key, value: same_value }) => {
+                    self.passing.remove_if(&same_key, |_, value| ptr::eq(value, current.value()));
+                    (key, value) = (same_key, same_value);
+                }
+            }
+        }
+    }
+}
+
+impl<'a, K, V, S> Lead<'a, K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    /// Puts what was loaded into the map, unless that is out of date.
+    fn land(self, key: K, value: V) -> Ref<'a, K, V> {
+        if !self.flight.land() {
+            return self.loading.pass(key, value);
+        }
+        let entry = match self.loading.map.try_insert(key, value) {
+            Ok(entry) => entry,
+            Err(OccupiedError { current, key, value }) => {
+                drop((key, value));
+                current
+            }
+        };
+        drop(self);
+        entry
+    }
+}
+
+impl<K, V, S: Default> Default for LoadingMap<K, V, S> {
+    fn default() -> Self {
+        Self::with_hasher(S::default())
+    }
+}
+
+/// Takes what is in the map as loaded.
+impl<K, V, S> From<SyncMap<K, V, S>> for LoadingMap<K, V, S> {
+    fn from(map: SyncMap<K, V, S>) -> Self {
+        Self::over(map)
+    }
+}
+
+impl<K, V, S> fmt::Debug for LoadingMap<K, V, S>
+where
+    K: Hash + Eq + fmt::Debug,
+    V: fmt::Debug,
+    S: BuildHasher,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadingMap").field("map", &self.map).field("loading", &self.loading()).finish()
+    }
+}
