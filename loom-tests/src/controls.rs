@@ -12,7 +12,7 @@ const VARIABLE: &str = "READMOSTLY_PLANT";
 /// How long a model may take to find a mistake.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-const ALL: [Fault; 13] = [
+const ALL: [Fault; 15] = [
     Fault::PublishFirst,
     Fault::UnpinEarly,
     Fault::SkipExpunge,
@@ -26,6 +26,8 @@ const ALL: [Fault; 13] = [
     Fault::NodeAlone,
     Fault::ShortChain,
     Fault::DueEarly,
+    Fault::LandSuperseded,
+    Fault::WakeOne,
 ];
 
 /// Plants the mistake that this process was started for, if it was for one.

@@ -10,20 +10,29 @@
 //! ```
 //!
 //! The lock is held for a change of phase and nothing else: no loader, no waker and no destructor runs under it.
+//!
+//! Who supersedes a flight that lands waits until it has landed. Landing is an insert, which may run destructors of the user's,
+//! and they may supersede flights. A thread that lands never waits: it leaves the removal to the flight it
+//! met. So threads that wait here wait for threads that do not.
 
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::sync::{Lock, block_on, fault, thread_index};
+use crate::sync::{LocalCell, Lock, block_on, fault, local, thread_index};
+
+local! {
+    /// How many flights this thread lands: one, or more when destructors nest.
+    static LANDING: LocalCell<usize> = LocalCell::new(0);
+}
 
 /// What has become of a load.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// The loader runs.
     Loading,
-    /// What was loaded is being put into the map, by the thread with the index `by`; is it to be removed again?
-    Landing { by: usize, is_superseded: bool },
+    /// What was loaded is being put into the map; is it to be removed again?
+    Landing { is_superseded: bool },
     /// The loader runs, and what it returns will not be put into the map.
     Superseded,
     /// Nothing more will come of it.
@@ -63,12 +72,13 @@ impl Flight {
         self.leader == Some(thread_index())
     }
 
-    /// Whether what was loaded may be put into the map.
+    /// Whether what was loaded may be put into the map. Then [`Flight::end`] must follow on the same thread.
     pub(super) fn land(&self) -> bool {
         let mut state = self.state.lock();
         let is_current = state.phase == Phase::Loading;
         if is_current {
-            state.phase = Phase::Landing { by: thread_index(), is_superseded: false };
+            state.phase = Phase::Landing { is_superseded: false };
+            LANDING.with(|landing| landing.set(landing.get() + 1));
         }
         is_current || fault!(LandSuperseded)
     }
@@ -79,15 +89,15 @@ impl Flight {
         let last = mem::replace(&mut state.phase, Phase::Ended);
         let waiting = mem::take(&mut state.waiting);
         drop(state);
-        if !fault!(WakeOne) {
-            wake(waiting);
-        } else {
-            wake(waiting.into_iter().take(1));
+        if let Phase::Landing { .. } = last {
+            LANDING.with(|landing| landing.set(landing.get() - 1));
         }
-        matches!(last, Phase::Landing { is_superseded: true, .. })
+        wake(waiting.into_iter().take(if fault!(WakeOne) { 1 } else { usize::MAX }));
+        matches!(last, Phase::Landing { is_superseded: true })
     }
 
-    /// Keeps what is being loaded out of the map. What has landed already is in the map when this returns.
+    /// Keeps what is being loaded out of the map. What has landed already is in the map when this returns, to be removed
+    /// by the caller; or it will be removed, if this thread cannot wait.
     pub(super) fn supersede(&self) {
         let mut state = self.state.lock();
         match &mut state.phase {
@@ -97,8 +107,7 @@ impl Flight {
                 drop(state);
                 wake(waiting);
             }
-            // This is a destructor of the user's that landing runs, and cannot wait for it.
-            Phase::Landing { by, is_superseded } if *by == thread_index() => *is_superseded = true,
+            Phase::Landing { is_superseded } if LANDING.with(LocalCell::get) > 0 => *is_superseded = true,
             Phase::Landing { .. } => {
                 drop(state);
                 block_on(self.wait_while(|phase| matches!(phase, Phase::Landing { .. })));

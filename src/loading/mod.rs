@@ -84,7 +84,6 @@ where
     S: BuildHasher,
 {
     fn drop(&mut self) {
-        // First this, so that those who are woken do not come to this flight again.
         self.loading.forget(&self.key, &self.flight);
         if self.flight.end() {
             self.loading.map.remove(&self.key);
@@ -338,8 +337,8 @@ where
     pub fn clear(&self) {
         // Loads that begin while this runs read what is there after the call has begun.
         self.flights.range(|key, flight| {
-            flight.supersede();
             self.forget(key, flight);
+            flight.supersede();
             true
         });
         self.map.clear();
@@ -367,12 +366,12 @@ where
     {
         // A flight found here began before the source was changed, or may have; later ones did not.
         if let Some(flight) = self.flights.get(key) {
-            flight.supersede();
             self.forget(key, &flight);
+            flight.supersede();
         }
     }
 
-    /// Has later callers not wait for a flight.
+    /// Has later callers not wait for a flight. Comes before it ends: who met it again would not sleep but spin.
     fn forget<Q>(&self, key: &Q, flight: &Arc<Flight>)
     where
         Q: ?Sized + Hash + Equivalent<K>,

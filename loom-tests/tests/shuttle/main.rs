@@ -14,6 +14,7 @@ mod checker;
 mod controls;
 #[path = "../../../tests/linearizability/history.rs"]
 mod history;
+mod loading;
 #[path = "../../../tests/linearizability/report.rs"]
 mod report;
 #[path = "../../../tests/linearizability/scenario.rs"]

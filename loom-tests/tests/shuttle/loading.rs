@@ -1,0 +1,74 @@
+//! Random schedules of loads.
+
+use std::sync::Arc;
+
+use readmostly::LoadingMap;
+use shuttle::future::block_on;
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::scheduler::PctScheduler;
+use shuttle::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use shuttle::{Config, Runner, thread};
+
+const KEY: u32 = 1;
+
+/// What loads come from, and what is known of it.
+#[derive(Default)]
+struct Source {
+    version: AtomicU64,
+    /// The last version whose predecessors have been removed from the map.
+    removed: AtomicU64,
+    loaders: AtomicUsize,
+}
+
+/// Threads that load one key in either form, now and then without success, beside one that changes the source. All end
+/// (shuttle notices when nobody can go on), and nobody gets what was out of date before it asked.
+#[test]
+fn loads_are_shared_and_never_out_of_date() {
+    let _planted = readmostly_loom_tests::controls::planted();
+    let mut config = Config::new();
+    config.stack_size = 1 << 18;
+    config.silence_warnings = true;
+    Runner::new(PctScheduler::new_from_seed(1, 4, crate::histories()), config).run(|| {
+        let (map, source) = (Arc::new(LoadingMap::<u32, u64>::new()), Arc::new(Source::default()));
+        let readers: Vec<_> = (0..3).map(|id| start(&map, &source, move |map, source| read(map, source, id))).collect();
+        let writer = start(&map, &source, |map, source| {
+            let version = source.version.fetch_add(1, SeqCst) + 1;
+            if thread_rng().gen_bool(0.5) {
+                drop(map.remove(&KEY))
+            } else {
+                map.clear()
+            }
+            source.removed.store(version, SeqCst);
+        });
+        readers.into_iter().chain([writer]).for_each(|thread| thread.join().unwrap());
+        assert_eq!(map.loading(), 0);
+    });
+}
+
+fn start(
+    map: &Arc<LoadingMap<u32, u64>>,
+    source: &Arc<Source>,
+    work: impl FnOnce(&LoadingMap<u32, u64>, &Source) + Send + 'static,
+) -> thread::JoinHandle<()> {
+    let (map, source) = (Arc::clone(map), Arc::clone(source));
+    thread::spawn(move || work(&map, &source))
+}
+
+fn read(map: &LoadingMap<u32, u64>, source: &Source, id: usize) {
+    let at_least = source.removed.load(SeqCst);
+    let load = || {
+        // The change of the source lets a second load begin beside one that is out of date.
+        assert!(source.loaders.fetch_add(1, SeqCst) < 2, "too many loaders at a time");
+        let version = source.version.load(SeqCst);
+        thread::yield_now();
+        source.loaders.fetch_sub(1, SeqCst);
+        if thread_rng().gen_bool(0.2) { Err(()) } else { Ok(version) }
+    };
+    let found = match id {
+        0 => block_on(map.get_or_load_async(KEY, || async { load() })),
+        _ => map.get_or_load(KEY, load),
+    };
+    if let Ok(found) = found {
+        assert!(*found >= at_least, "found {}, when {at_least} was the oldest", *found);
+    }
+}
