@@ -39,6 +39,12 @@ enum Phase {
     Ended,
 }
 
+impl Phase {
+    fn goes_on(self) -> bool {
+        matches!(self, Phase::Loading | Phase::Landing { .. })
+    }
+}
+
 struct State {
     phase: Phase,
     /// A place for each [`Wait`] that has been polled. Emptied when the phase changes to one that nobody waits for.
@@ -70,6 +76,11 @@ impl Flight {
     /// Whether the loader runs on this very thread, further up the stack, so that waiting for it would be forever.
     pub(super) fn is_led_here(&self) -> bool {
         self.leader == Some(thread_index())
+    }
+
+    /// Whether it is worth waiting for.
+    pub(super) fn goes_on(&self) -> bool {
+        self.state.lock().phase.goes_on()
     }
 
     /// Whether what was loaded may be put into the map. Then [`Flight::end`] must follow on the same thread.
@@ -118,7 +129,7 @@ impl Flight {
 
     /// Waits until the load has ended, or nothing will come of it for those who wait.
     pub(super) fn wait(&self) -> impl Future<Output = ()> {
-        self.wait_while(|phase| matches!(phase, Phase::Loading | Phase::Landing { .. }))
+        self.wait_while(Phase::goes_on)
     }
 
     fn wait_while(&self, goes_on: fn(Phase) -> bool) -> Wait<'_> {

@@ -337,8 +337,8 @@ where
     pub fn clear(&self) {
         // Loads that begin while this runs read what is there after the call has begun.
         self.flights.range(|key, flight| {
-            self.forget(key, flight);
             flight.supersede();
+            self.forget(key, flight);
             true
         });
         self.map.clear();
@@ -349,13 +349,19 @@ where
     where
         K: Clone,
     {
-        if let Some(flight) = self.flights.get(key) {
-            return Turn::Wait(Arc::clone(&flight));
-        }
-        let flight = Arc::new(flight());
-        match self.flights.try_insert(key.clone(), Arc::clone(&flight)) {
-            Ok(_) => Turn::Lead(Lead { loading: self, key: key.clone(), flight }),
-            Err(OccupiedError { current, .. }) => Turn::Wait(Arc::clone(&current)),
+        let mut new = None;
+        loop {
+            if let Some(flight) = self.flights.get(key) {
+                if flight.goes_on() {
+                    return Turn::Wait(Arc::clone(&flight));
+                }
+                // Whoever ended it is about to do this too; waiting for that would be spinning.
+                self.forget(key, &flight);
+            }
+            let flight = Arc::clone(new.get_or_insert_with(|| Arc::new(flight())));
+            if self.flights.try_insert(key.clone(), Arc::clone(&flight)).is_ok() {
+                return Turn::Lead(Lead { loading: self, key: key.clone(), flight });
+            }
         }
     }
 
@@ -366,12 +372,13 @@ where
     {
         // A flight found here began before the source was changed, or may have; later ones did not.
         if let Some(flight) = self.flights.get(key) {
-            self.forget(key, &flight);
+            // In this order: another writer that does not find the flight takes it as superseded.
             flight.supersede();
+            self.forget(key, &flight);
         }
     }
 
-    /// Has later callers not wait for a flight. Comes before it ends: who met it again would not sleep but spin.
+    /// Has later callers not wait for a flight that is over.
     fn forget<Q>(&self, key: &Q, flight: &Arc<Flight>)
     where
         Q: ?Sized + Hash + Equivalent<K>,

@@ -20,7 +20,7 @@ struct Source {
     loaders: AtomicUsize,
 }
 
-/// Threads that load one key in either form, now and then without success, beside one that changes the source. All end
+/// Threads that load one key in either form, now and then without success, beside two that change the source. All end
 /// (shuttle notices when nobody can go on), and nobody gets what was out of date before it asked.
 #[test]
 fn loads_are_shared_and_never_out_of_date() {
@@ -54,11 +54,21 @@ fn start(
     thread::spawn(move || work(&map, &source))
 }
 
+fn change(map: &LoadingMap<u32, u64>, source: &Source) {
+    let version = source.version.fetch_add(1, SeqCst) + 1;
+    if thread_rng().gen_bool(0.5) {
+        drop(map.remove(&KEY))
+    } else {
+        map.clear()
+    }
+    source.removed.fetch_max(version, SeqCst);
+}
+
 fn read(map: &LoadingMap<u32, u64>, source: &Source, id: usize) {
     let at_least = source.removed.load(SeqCst);
     let load = || {
-        // The change of the source lets a second load begin beside one that is out of date.
-        assert!(source.loaders.fetch_add(1, SeqCst) < 2, "too many loaders at a time");
+        // Each change of the source lets a load begin beside one that is out of date.
+        assert!(source.loaders.fetch_add(1, SeqCst) < 3, "too many loaders at a time");
         let version = source.version.load(SeqCst);
         thread::yield_now();
         source.loaders.fetch_sub(1, SeqCst);
