@@ -31,16 +31,8 @@ fn loads_are_shared_and_never_out_of_date() {
     Runner::new(PctScheduler::new_from_seed(1, 4, crate::histories()), config).run(|| {
         let (map, source) = (Arc::new(LoadingMap::<u32, u64>::new()), Arc::new(Source::default()));
         let readers: Vec<_> = (0..3).map(|id| start(&map, &source, move |map, source| read(map, source, id))).collect();
-        let writer = start(&map, &source, |map, source| {
-            let version = source.version.fetch_add(1, SeqCst) + 1;
-            if thread_rng().gen_bool(0.5) {
-                drop(map.remove(&KEY))
-            } else {
-                map.clear()
-            }
-            source.removed.store(version, SeqCst);
-        });
-        readers.into_iter().chain([writer]).for_each(|thread| thread.join().unwrap());
+        let writers: Vec<_> = (0..2).map(|_| start(&map, &source, change)).collect();
+        readers.into_iter().chain(writers).for_each(|thread| thread.join().unwrap());
         assert_eq!(map.loading(), 0);
     });
 }
