@@ -6,6 +6,7 @@ mod lookups;
 mod memory;
 mod mixed;
 mod shared;
+mod sweeps;
 mod tails;
 pub mod verdicts;
 mod writes;
@@ -42,6 +43,8 @@ pub enum Claim {
     Memory,
     /// Lookups of absent keys while the map is amended
     Absent,
+    /// Iteration in slices: its cost, its longest slice, and what lookups notice of it
+    Sweeps,
     /// For information: inserts, overwrites, removes and growth
     Writes,
 }
@@ -142,6 +145,9 @@ pub fn measure(claims: &[Claim], config: &Config, progress: impl Fn(&str)) -> Re
     }
     if wanted(Claim::Absent) {
         lines.extend(absent::measure(config, &progress));
+    }
+    if wanted(Claim::Sweeps) {
+        lines.extend(sweeps::measure(config, &progress));
     }
     if wanted(Claim::Writes) {
         lines.extend(writes::measure(config, &progress));

@@ -23,6 +23,44 @@ fn sorted(snapshot: &readmostly::Snapshot<Key, Value>) -> Vec<u64> {
     keys
 }
 
+/// The keys of an iteration in slices as small as can be, in order.
+fn keys_in_slices(map: &Map) -> Vec<u64> {
+    let (mut next, mut keys) = (Some(readmostly::Cursor::default()), Vec::new());
+    while let Some(cursor) = next {
+        next = map.range_until(0, cursor, |key, value| keys.push((key.number(), value.number()).0));
+    }
+    keys.sort_unstable();
+    keys
+}
+
+#[test]
+pub(crate) fn slices_against_a_promotion() {
+    check([vec![1, 2, 3]], || {
+        let map = amended();
+        together(&map, keys_in_slices, |map| map.promote()).0
+    });
+}
+
+#[test]
+pub(crate) fn slices_against_an_insert() {
+    check([vec![1, 2, 3], vec![1, 2, 3, 4]], || {
+        let map = amended();
+        together(&map, keys_in_slices, |map| insert(map, 4, 40)).0
+    });
+}
+
+#[test]
+pub(crate) fn slices_against_remove_and_insert_again() {
+    check([vec![1], vec![]], || {
+        let map = map_of(2, [1]);
+        together(&map, keys_in_slices, |map| {
+            remove(map, 1);
+            insert(map, 1, 11);
+        })
+        .0
+    });
+}
+
 #[test]
 pub(crate) fn iteration_against_an_insert() {
     check([vec![1, 2, 3], vec![1, 2, 3, 4]], || {
