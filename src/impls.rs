@@ -51,6 +51,17 @@ where
     }
 }
 
+impl<'a, K, V, S> Extend<(&'a K, &'a V)> for SyncMap<K, V, S>
+where
+    K: Hash + Eq + Copy,
+    V: Copy,
+    S: BuildHasher,
+{
+    fn extend<I: IntoIterator<Item = (&'a K, &'a V)>>(&mut self, entries: I) {
+        (&*self).extend(entries.into_iter().map(|(key, value)| (*key, *value)));
+    }
+}
+
 impl<K, V, S> FromIterator<(K, V)> for SyncMap<K, V, S>
 where
     K: Hash + Eq,
@@ -141,7 +152,7 @@ impl<K, V, S> IntoIterator for SyncMap<K, V, S> {
 /// assert_eq!(entries.next(), Some(("a", 1)));
 /// ```
 pub struct IntoIter<K, V> {
-    entries: IntoEntries<K, V>,
+    pub(crate) entries: IntoEntries<K, V>,
 }
 
 impl<K, V> Iterator for IntoIter<K, V> {

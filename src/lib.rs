@@ -61,9 +61,14 @@
 //!
 //! # Features
 //!
-//! | feature | |
-//! |---|---|
-//! | `serde` | `Serialize` and `Deserialize` for [`SyncMap`] and [`SyncSet`], `Serialize` for [`Stats`] |
+//! None is on by default, and none makes anything slower that does not use it.
+//!
+//! | feature | gives | costs | depends on |
+//! |---|---|---|---|
+//! | `rayon` | parallel iterators over [`Pinned`] and [`Snapshot`], parallel collecting: the module `parallel` | | rayon |
+//! | `serde` | `Serialize` and `Deserialize` for [`SyncMap`] and [`SyncSet`], `Serialize` for [`Snapshot`] and [`Stats`] | a list of references where a binary format is written | serde |
+//!
+//! (`loom` and `shuttle` are for models of this crate.)
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -83,6 +88,8 @@ mod impls;
 #[cfg(not(readmostly_loom))] // Made of the map's public operations alone; shuttle tries its schedules.
 mod loading;
 mod map;
+#[cfg(feature = "rayon")]
+pub mod parallel;
 pub mod pinned;
 mod raw;
 mod reclaim;
@@ -94,7 +101,7 @@ mod stats;
 mod sync;
 
 pub use budget::Budget;
-pub use guard::{Compute, OccupiedError, Ref};
+pub use guard::{Compute, MappedRef, OccupiedError, Ref};
 pub use hasher::DefaultHashBuilder;
 pub use impls::IntoIter;
 #[cfg(not(readmostly_loom))]

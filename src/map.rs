@@ -39,6 +39,39 @@ use crate::sync::const_fn;
 /// Single-key operations never copy or free more than a small constant number of entries, whatever the size of the map.
 /// Growing allocates the next table in one piece, outside of the lock.
 ///
+/// # Looking keys up
+///
+/// Whatever a lookup is done by need not be the key's type: anything with the same hash that is
+/// [`Equivalent`](equivalent::Equivalent) to it will do. That is what a key borrows as, `str` for `String`, and any type of
+/// your own, so that no `String` has to be made to look up a composite key:
+///
+/// ```
+/// use equivalent::Equivalent;
+/// use readmostly::SyncMap;
+///
+/// /// Derived, its hash is that of a tuple of the same fields.
+/// #[derive(Hash)]
+/// struct Address<'a>(&'a str, u32);
+///
+/// impl Equivalent<(String, u32)> for Address<'_> {
+///     fn equivalent(&self, (host, port): &(String, u32)) -> bool {
+///         self.0 == host && self.1 == *port
+///     }
+/// }
+///
+/// let connections = SyncMap::from([((String::from("localhost"), 80), "open")]);
+/// assert_eq!(connections.get_cloned(&Address("localhost", 80)), Some("open"));
+/// assert!(connections.remove(&Address("localhost", 443)).is_none());
+/// ```
+///
+/// # Why there is no entry API
+///
+/// An entry is a place that nobody else changes while it is held. It would have to hold the writer lock, for known keys
+/// too, and a holder who comes back to the map, or waits for somebody who does, would wait forever. So an operation is told
+/// beforehand what to do: `entry(k).or_insert_with(f)` is [`get_or_insert_with`](Self::get_or_insert_with),
+/// `entry(k).and_modify(f).or_insert_with(g)` is [`update_or_insert_with`](Self::update_or_insert_with), one that removes is
+/// [`remove_if`](Self::remove_if), and what is none of these is [`compute`](Self::compute).
+///
 /// # Panics
 ///
 /// Growing beyond the address space panics with "capacity overflow" before anything is changed. A panic in `Hash`,
@@ -424,6 +457,27 @@ where
             Computed::Updated { new, .. } => Some(Ref::new(new)),
             _ => None,
         }
+    }
+
+    /// Replaces the value of a key by what `update` makes of it, or inserts what `insert` makes; returns the new entry.
+    ///
+    /// Atomic: the value replaced is the one that `update` saw, and a value is inserted only while there is none. If
+    /// another thread changes that meanwhile, one of both runs again on what is found then, so they must have no effects
+    /// of their own. They run without a lock.
+    ///
+    /// ```
+    /// let map = readmostly::SyncMap::new();
+    /// for word in ["to", "be", "or", "not", "to", "be"] {
+    ///     map.update_or_insert_with(word, |n| n + 1, || 1);
+    /// }
+    /// assert_eq!((map.get_cloned("be"), map.get_cloned("or")), (Some(2), Some(1)));
+    /// ```
+    pub fn update_or_insert_with<U, F>(&self, key: K, update: U, insert: F) -> Ref<'_, K, V>
+    where
+        U: FnMut(&V) -> V,
+        F: FnMut() -> V,
+    {
+        Ref::new(self.raw.update_or_insert_with(key, update, insert, pin()))
     }
 
     /// Shows `f` what a key maps to, and inserts, replaces, removes or leaves it as `f` says.

@@ -278,6 +278,22 @@ where
         }
     }
 
+    /// Replaces the value of a key by what `update` makes of it, or inserts what `insert` makes; returns the new one. See
+    /// [`SyncMap::update_or_insert_with`].
+    ///
+    /// ```
+    /// let map = readmostly::SyncMap::new();
+    /// assert_eq!(map.pin().update_or_insert_with("hits", |n| n + 1, || 1), &1);
+    /// assert_eq!(map.pin().update_or_insert_with("hits", |n| n + 1, || 1), &2);
+    /// ```
+    pub fn update_or_insert_with<U, F>(&self, key: K, update: U, insert: F) -> &V
+    where
+        U: FnMut(&V) -> V,
+        F: FnMut() -> V,
+    {
+        self.map.raw().update_or_insert_with(key, update, insert, &self.guard).1
+    }
+
     /// See [`SyncMap::compute`].
     ///
     /// ```
@@ -343,6 +359,19 @@ where
         self.remove_if(key, |_, _| true)
     }
 
+    /// Removes a key; returns the key as it lies in the map, and the value removed. See [`SyncMap::remove`].
+    ///
+    /// ```
+    /// let map = readmostly::SyncMap::from([(String::from("a"), 1)]);
+    /// assert_eq!(map.pin().remove_entry("a"), Some((&String::from("a"), &1)));
+    /// ```
+    pub fn remove_entry<Q>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+    {
+        self.map.raw().remove_if(key, &mut |_, _| true, &self.guard)
+    }
+
     /// Removes a key if `f` agrees; returns the value removed. See [`SyncMap::remove_if`].
     ///
     /// ```
@@ -390,7 +419,8 @@ where
     /// meanwhile may or may not come. The order is unspecified. If the map is amended, the copy to the dirty table
     /// is completed first.
     ///
-    /// The iteration holds the epoch back as long as the `Pinned` exists; [`SyncMap::range`] does not.
+    /// The iteration holds the epoch back as long as the `Pinned` exists; [`SyncMap::range`] does not. The iterator may
+    /// go to another thread, as the references that it gives may.
     ///
     /// ```
     /// let map = readmostly::SyncMap::from([("a", 1), ("b", 2)]);
@@ -511,7 +541,7 @@ impl<K, V, S, I: Iterator> fmt::Debug for GetMany<'_, K, V, S, I> {
 /// assert_eq!(iter.count(), 1);
 /// ```
 pub struct Iter<'p, K, V> {
-    entries: Entries<'p, K, V>,
+    pub(crate) entries: Entries<'p, K, V>,
 }
 
 /// The keys of a pinned map: see [`Pinned::keys`].

@@ -30,7 +30,7 @@ use crate::sync::const_fn;
 /// assert!(ENABLED.contains("dark mode"));
 /// ```
 pub struct SyncSet<T, S = DefaultHashBuilder> {
-    map: SyncMap<T, (), S>,
+    pub(crate) map: SyncMap<T, (), S>,
 }
 
 impl<T> SyncSet<T> {
@@ -306,7 +306,7 @@ where
 /// assert_eq!(pinned.get(&1), Some(&1));
 /// ```
 pub struct PinnedSet<'m, T, S = DefaultHashBuilder> {
-    map: Pinned<'m, T, (), S>,
+    pub(crate) map: Pinned<'m, T, (), S>,
 }
 
 impl<T, S> PinnedSet<'_, T, S> {
@@ -318,6 +318,26 @@ impl<T, S> PinnedSet<'_, T, S> {
     #[inline]
     pub fn repin(&mut self) {
         self.map.repin();
+    }
+
+    /// See [`SyncSet::len`].
+    ///
+    /// ```
+    /// assert_eq!(readmostly::SyncSet::from([1, 2]).pin().len(), 2);
+    /// ```
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// See [`SyncSet::is_empty`].
+    ///
+    /// ```
+    /// assert!(readmostly::SyncSet::<u32>::new().pin().is_empty());
+    /// ```
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
     }
 }
 
@@ -470,6 +490,16 @@ where
 {
     fn extend<I: IntoIterator<Item = T>>(&mut self, members: I) {
         (&*self).extend(members);
+    }
+}
+
+impl<'a, T, S> Extend<&'a T> for SyncSet<T, S>
+where
+    T: Hash + Eq + Copy + 'a,
+    S: BuildHasher,
+{
+    fn extend<I: IntoIterator<Item = &'a T>>(&mut self, members: I) {
+        (&*self).extend(members.into_iter().copied());
     }
 }
 

@@ -1,5 +1,6 @@
 //! An owned view of a map's keys.
 
+use std::convert::Infallible;
 use std::fmt;
 
 use crate::raw::Frozen;
@@ -37,6 +38,11 @@ impl<K, V> Snapshot<K, V> {
         Snapshot { frozen, len_hint }
     }
 
+    #[cfg(any(feature = "rayon", feature = "serde"))]
+    pub(crate) fn frozen(&self) -> Option<&Frozen<K, V>> {
+        self.frozen.as_ref()
+    }
+
     /// Calls `f` with every key of the snapshot that has a value, and that value.
     ///
     /// No key comes twice; the order is unspecified. No lock is held meanwhile: `f` may use any map in any way, and may
@@ -49,12 +55,36 @@ impl<K, V> Snapshot<K, V> {
     /// assert_eq!(sum, 30);
     /// ```
     pub fn for_each(&self, mut f: impl FnMut(&K, &V)) {
+        let Ok(()) = self.try_for_each(|key, value| {
+            f(key, value);
+            Ok::<(), Infallible>(())
+        });
+    }
+
+    /// As [`Snapshot::for_each`], until `f` fails.
+    ///
+    /// # Errors
+    ///
+    /// The first one that `f` returns; no entry is visited after it.
+    ///
+    /// ```
+    /// use std::io::Write;
+    ///
+    /// let mut file = Vec::new();
+    /// let map = readmostly::SyncMap::from([("a", 1)]);
+    /// map.snapshot().try_for_each(|key, value| writeln!(file, "{key} = {value}"))?;
+    /// assert_eq!(file, b"a = 1\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn try_for_each<E>(&self, mut f: impl FnMut(&K, &V) -> Result<(), E>) -> Result<(), E> {
+        let mut result = Ok(());
         if let Some(frozen) = &self.frozen {
             frozen.visit(|key, value| {
-                f(key, value);
-                true
+                result = f(key, value);
+                result.is_ok()
             });
         }
+        result
     }
 
     /// Clones of all entries that [`Snapshot::for_each`] would visit.

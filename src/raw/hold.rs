@@ -118,3 +118,51 @@ impl<K, V> Held<'_, K, V> {
         unsafe { self.hit.value.as_ref() }
     }
 }
+
+impl<'m, K, V> Held<'m, K, V> {
+    /// The part of the value that `f` points at.
+    pub(crate) fn part<T: ?Sized>(self, f: impl FnOnce(&V) -> &T) -> HeldPart<'m, K, V, T> {
+        HeldPart { part: NonNull::from(f(self.value())), whole: self }
+    }
+
+    /// The part of the value that `f` points at, if it does.
+    pub(crate) fn try_part<T: ?Sized>(self, f: impl FnOnce(&V) -> Option<&T>) -> Result<HeldPart<'m, K, V, T>, Self> {
+        match f(self.value()).map(NonNull::from) {
+            Some(part) => Ok(HeldPart { part, whole: self }),
+            None => Err(self),
+        }
+    }
+}
+
+/// A key and a part of its value, with the guard of the whole.
+pub(crate) struct HeldPart<'m, K, V, T: ?Sized> {
+    /// Borrowed from the value of `whole`.
+    part: NonNull<T>,
+    whole: Held<'m, K, V>,
+}
+
+impl<'m, K, V, T: ?Sized> HeldPart<'m, K, V, T> {
+    #[inline(always)]
+    pub(crate) fn key(&self) -> &K {
+        self.whole.key()
+    }
+
+    #[inline(always)]
+    pub(crate) fn value(&self) -> &T {
+        // SAFETY: borrowed from the value, which stays where it is while `whole` exists, wherever that is moved to.
+        unsafe { self.part.as_ref() }
+    }
+
+    /// The part of this part that `f` points at.
+    pub(crate) fn part<U: ?Sized>(self, f: impl FnOnce(&T) -> &U) -> HeldPart<'m, K, V, U> {
+        HeldPart { part: NonNull::from(f(self.value())), whole: self.whole }
+    }
+
+    /// The part of this part that `f` points at, if it does.
+    pub(crate) fn try_part<U: ?Sized>(self, f: impl FnOnce(&T) -> Option<&U>) -> Result<HeldPart<'m, K, V, U>, Self> {
+        match f(self.value()).map(NonNull::from) {
+            Some(part) => Ok(HeldPart { part, whole: self.whole }),
+            None => Err(self),
+        }
+    }
+}

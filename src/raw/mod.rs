@@ -45,16 +45,20 @@ mod node;
 mod ops;
 mod owned;
 mod scan;
+#[cfg(feature = "rayon")]
+mod split;
 mod table;
 mod walk;
 mod writer;
 
 pub(crate) use batch::Batch;
-pub(crate) use hold::{Held, Hold};
+pub(crate) use hold::{Held, HeldPart, Hold};
 pub use ops::Operation;
 pub(crate) use ops::{Computed, Occupied};
 pub(crate) use owned::IntoEntries;
 pub use scan::Cursor;
+#[cfg(feature = "rayon")]
+pub(crate) use split::{Clones, Split};
 pub(crate) use walk::{Entries, Frozen};
 
 use std::hash::{BuildHasher, Hash};

@@ -9,6 +9,7 @@
 //! return value has been made, the compiler leaks that value (rust-lang/rust#47949), and a leaked guard would stop
 //! reclamation for good.
 
+use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash};
 use std::mem;
 use std::ptr::NonNull;
@@ -339,6 +340,26 @@ where
         F: FnMut(Option<&V>) -> Operation<V, T>,
     {
         self.compute_under(key, f, hold.guard()).hold(hold)
+    }
+
+    pub(crate) fn update_or_insert_with<'m, H, U, F>(&'m self, key: K, mut update: U, mut insert: F, hold: H) -> H::Held
+    where
+        H: Hold<'m, K, V>,
+        U: FnMut(&V) -> V,
+        F: FnMut() -> V,
+    {
+        let mut end = |value: Option<&V>| match value {
+            Some(value) => Operation::<V, Infallible>::Insert(update(value)),
+            None => Operation::Insert(insert()),
+        };
+        let new = match self.compute_under(key, &mut end, hold.guard()) {
+            Computed::Inserted(new) | Computed::Updated { new, .. } => new,
+            Computed::Aborted(never) => match never {},
+            Computed::Removed(_) | Computed::Absent => unreachable!("nothing but inserts was asked for"),
+        };
+        drop((update, insert));
+        // SAFETY: found under this guard.
+        unsafe { hold.hold(new) }
     }
 
     fn compute_under<T, F>(&self, key: K, f: &mut F, guard: &Guard) -> Computed<Hit<K, V>, T>

@@ -1,5 +1,7 @@
 //! The end of a map's tables: `clear`, the drop of the map, and moving its entries out.
 
+use std::ops::Range;
+
 use crate::reclaim::{Graveyard, pin};
 
 use super::RawMap;
@@ -87,12 +89,12 @@ impl<K, V, S> RawMap<K, V, S> {
         let mut yard = Graveyard::new();
         let mut tables = [const { None }; 2];
         if let Some(dirty) = dirty {
-            tables[1] = Some(Rest { table: dirty.filled.table, bucket: 0 });
+            tables[1] = Some(Rest::of(dirty.filled.table, 0));
             yard = dirty.graveyard;
         }
         if let Some(read) = read {
             read.table.generation().bury(yard);
-            tables[0] = Some(Rest { table: read.table, bucket: cursor });
+            tables[0] = Some(Rest::of(read.table, cursor));
         }
         IntoEntries { tables, slot: 0 }
     }
@@ -120,17 +122,24 @@ impl<K, V, S> Drop for RawMap<K, V, S> {
     }
 }
 
-/// What is left of a table.
-struct Rest<K, V> {
-    table: Arc<Table<K, V>>,
-    /// The bucket to go on at.
-    bucket: usize,
+/// What is left of a table, or of a part of it.
+pub(super) struct Rest<K, V> {
+    pub(super) table: Arc<Table<K, V>>,
+    pub(super) buckets: Range<usize>,
+}
+
+impl<K, V> Rest<K, V> {
+    fn of(table: Arc<Table<K, V>>, from: usize) -> Self {
+        let buckets = from..table.buckets();
+        Rest { table, buckets }
+    }
 }
 
 /// The entries of a map that nobody else can reach, moved out one by one.
 pub(crate) struct IntoEntries<K, V> {
-    tables: [Option<Rest<K, V>>; 2],
-    slot: usize,
+    pub(super) tables: [Option<Rest<K, V>>; 2],
+    /// The next slot to look at in the first bucket that is left.
+    pub(super) slot: usize,
 }
 
 // SAFETY: owns its keys and values, like a `Vec<(K, V)>`, but a snapshot's last reader may have been another thread.
@@ -143,20 +152,20 @@ impl<K, V> Iterator for IntoEntries<K, V> {
 
     fn next(&mut self) -> Option<(K, V)> {
         for place in &mut self.tables {
-            while let Some(Rest { table, bucket }) = place {
-                if *bucket >= table.buckets() {
+            while let Some(rest) = place {
+                if rest.buckets.is_empty() {
                     *place = None;
                     self.slot = 0;
                     break;
                 }
-                let Some(node) = table.nodes_in(*bucket).nth(self.slot).map(NodeRef::ptr) else {
-                    *bucket += 1;
+                let Some(node) = rest.table.nodes_in(rest.buckets.start).nth(self.slot).map(NodeRef::ptr) else {
+                    rest.buckets.start += 1;
                     self.slot = 0;
                     continue;
                 };
                 self.slot += 1;
-                // SAFETY: each node of the map comes up once: buckets of read before the cursor are left out. The map
-                // was owned, and no snapshot shares it.
+                // SAFETY: each node of the map comes up once: buckets of read before the cursor are left out, and parts
+                // have none in common. The map was owned, and no snapshot shares it.
                 if let Some(entry) = unsafe { node.take() } {
                     return Some(entry);
                 }

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hash};
 use std::iter;
+use std::ops::Range;
 
 use crate::reclaim::{Guard, pin};
 use crate::sync::{Arc, AtomicUsize, Ordering};
@@ -15,7 +16,7 @@ use super::table::Table;
 ///
 /// Needs no guard to exist, and keeps the nodes it can reach allocated, after the map is gone too.
 pub(crate) struct Frozen<K, V> {
-    table: Arc<Table<K, V>>,
+    pub(super) table: Arc<Table<K, V>>,
     _lease: Lease<K, V>,
 }
 
@@ -67,6 +68,12 @@ impl<K, V> Frozen<K, V> {
             }
         }
     }
+
+    /// The entries under `guard`.
+    #[cfg(feature = "serde")]
+    pub(crate) fn entries<'g>(&'g self, guard: &'g Guard) -> Entries<'g, K, V> {
+        Entries::of(Some(&self.table), guard)
+    }
 }
 
 impl<K, V> Drop for Frozen<K, V> {
@@ -77,6 +84,16 @@ impl<K, V> Drop for Frozen<K, V> {
 
 /// The value of a node, if it has one.
 pub(super) fn live_value<'g, K, V>(node: NodeRef<'_, K, V>, _guard: &'g Guard) -> Option<&'g V> {
+    // SAFETY: the guard exists, for `'g`.
+    unsafe { live_value_under_some_guard(node) }
+}
+
+/// The value of a node, if it has one.
+///
+/// # Safety
+///
+/// This must happen after the pin of a guard, of whichever thread, and `'g` must end before that guard does.
+unsafe fn live_value_under_some_guard<'g, K, V>(node: NodeRef<'_, K, V>) -> Option<&'g V> {
     let value = node.value();
     // SAFETY: loaded from the node under the guard. A value is retired after it was taken out of its node, so it stays
     // until the guard is gone.
@@ -84,16 +101,26 @@ pub(super) fn live_value<'g, K, V>(node: NodeRef<'_, K, V>, _guard: &'g Guard) -
 }
 
 /// The entries of the map, under a guard. See [`RawMap::entries`].
+///
+/// Made under a guard that is borrowed for `'g`, it may go to another thread: whatever takes it there, and tells the
+/// guard's thread that the borrow has ended, orders what it loads after the pin and before the unpin. That is all that
+/// the guard asks for: "Loads by other threads" in docs/reclamation.md.
 pub(crate) struct Entries<'g, K, V> {
-    table: Option<&'g Table<K, V>>,
-    guard: &'g Guard,
-    bucket: usize,
-    slot: usize,
+    pub(super) table: Option<&'g Table<K, V>>,
+    pub(super) buckets: Range<usize>,
+    /// The next slot to look at in the first of these buckets.
+    pub(super) slot: usize,
+}
+
+impl<'g, K, V> Entries<'g, K, V> {
+    fn of(table: Option<&'g Table<K, V>>, _guard: &'g Guard) -> Self {
+        Entries { table, buckets: 0..table.map_or(0, Table::buckets), slot: 0 }
+    }
 }
 
 impl<K, V> Clone for Entries<'_, K, V> {
     fn clone(&self) -> Self {
-        Entries { ..*self }
+        Entries { buckets: self.buckets.clone(), ..*self }
     }
 }
 
@@ -102,15 +129,15 @@ impl<'g, K, V> Iterator for Entries<'g, K, V> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let table = self.table?;
-        while self.bucket < table.buckets() {
-            while let Some(node) = table.nodes_in(self.bucket).nth(self.slot) {
+        while !self.buckets.is_empty() {
+            while let Some(node) = table.nodes_in(self.buckets.start).nth(self.slot) {
                 self.slot += 1;
-                if let Some(value) = live_value(node, self.guard) {
-                    // SAFETY: the guard protects the table and with it the node, longer than the borrow of `node` says.
-                    return Some((unsafe { node.ptr().by_ref::<'g>() }.key_for(), value));
+                // SAFETY: made under a guard that is borrowed for `'g`.
+                if let Some(value) = unsafe { live_value_under_some_guard(node) } {
+                    return Some((node.key_for(), value));
                 }
             }
-            self.bucket += 1;
+            self.buckets.start += 1;
             self.slot = 0;
         }
         self.table = None;
@@ -138,7 +165,7 @@ where
 
     /// The entries under `guard`: every key that is present throughout once, no key twice.
     pub(crate) fn entries<'g>(&'g self, guard: &'g Guard) -> Entries<'g, K, V> {
-        Entries { table: self.settled(guard), guard, bucket: 0, slot: 0 }
+        Entries::of(self.settled(guard), guard)
     }
 
     /// The key set of this moment; `None` if the map has no table, so no keys.
