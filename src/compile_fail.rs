@@ -71,6 +71,63 @@ struct ReferenceSurvivesRepin;
 /// ```
 struct RefOutlivesMap;
 
+/// Nor can a part of one, nor can what the closure is shown be kept instead.
+///
+/// ```
+/// let map = readmostly::SyncMap::from([(1, (2, 3))]);
+/// let part = readmostly::Ref::map(map.get(&1).unwrap(), |pair| &pair.0);
+/// drop(part);
+/// drop(map);
+/// ```
+///
+/// ```compile_fail,E0505
+/// let map = readmostly::SyncMap::from([(1, (2, 3))]);
+/// let part = readmostly::Ref::map(map.get(&1).unwrap(), |pair| &pair.0);
+/// drop(map);
+/// drop(part);
+/// ```
+///
+/// ```compile_fail
+/// let map = readmostly::SyncMap::from([(1, (2, 3))]);
+/// let mut kept = None;
+/// let part = readmostly::Ref::map(map.get(&1).unwrap(), |pair| {
+///     kept = Some(pair);
+///     &pair.0
+/// });
+/// ```
+///
+/// ```compile_fail,E0597
+/// let map = readmostly::SyncMap::from([(1, (2, 3))]);
+/// let part = {
+///     let other = 4;
+///     readmostly::Ref::map(map.get(&1).unwrap(), |_| &other)
+/// };
+/// assert_eq!(*part, 4);
+/// ```
+struct PartOutlivesMap;
+
+/// An iterator under a guard may be sent, and cannot outlive the guard.
+///
+/// ```
+/// let map = readmostly::SyncMap::from([(1, 2)]);
+/// let pinned = map.pin();
+/// let iter = pinned.iter();
+/// std::thread::scope(|scope| {
+///     scope.spawn(move || assert_eq!(iter.count(), 1));
+/// });
+/// ```
+///
+/// ```compile_fail,E0505
+/// let map = readmostly::SyncMap::from([(1, 2)]);
+/// let pinned = map.pin();
+/// let iter = pinned.iter();
+/// std::thread::scope(|scope| {
+///     scope.spawn(move || assert_eq!(iter.count(), 1));
+///     drop(pinned);
+/// });
+/// ```
+struct IteratorOutlivesGuard;
+
 /// A reference into a `Ref` cannot outlive the `Ref`, which holds the guard.
 ///
 /// ```

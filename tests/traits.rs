@@ -15,7 +15,9 @@ use std::sync::{Arc, MutexGuard};
 use std::thread;
 
 use common::{GoodHash, Masked, Tally, ZeroHash};
-use readmostly::{Compute, OccupiedError, Operation, Pinned, Ref, Snapshot, Stats, SyncMap, SyncSet, pinned};
+use readmostly::{
+    Compute, MappedRef, OccupiedError, Operation, Pinned, Ref, Snapshot, Stats, SyncMap, SyncSet, pinned,
+};
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Auto traits
@@ -87,6 +89,8 @@ assert_not!(Sync: SyncSet<NotSync>, SyncSet<NotSend>, SyncSet<Neither>);
 // A guard belongs to the thread that made it, and so does everything that holds one.
 assert_not!(Send: Ref<'static, u8, u8>, Pinned<'static, u8, u8>);
 assert_not!(Sync: Pinned<'static, u8, u8>);
+assert_not!(Send: MappedRef<'static, u8, u8, u8>, MappedRef<'static, u8, u8, str>);
+assert_not!(Sync: MappedRef<'static, u8, u8, NotSync>);
 assert_not!(Send: OccupiedError<'static, u8, u8>, Compute<'static, u8, u8, ()>);
 assert_not!(Sync: Ref<'static, u8, NotSync>, Ref<'static, NotSync, u8>);
 
@@ -108,6 +112,18 @@ fn plain_results_go_to_another_thread() {
     assert_sync::<Stats>();
     assert_send::<readmostly::IntoIter<String, u8>>();
 }
+
+/// They hold no guard, but borrow one, which protects loads of other threads too.
+#[test]
+fn iterators_under_a_guard_go_to_another_thread() {
+    assert_send::<pinned::Iter<'static, String, u8>>();
+    assert_sync::<pinned::Iter<'static, String, u8>>();
+    assert_send::<pinned::Keys<'static, String, u8>>();
+    assert_send::<pinned::Values<'static, String, u8>>();
+}
+
+assert_not!(Send: pinned::Iter<'static, u8, NotSync>, pinned::Iter<'static, u8, NotSend>, pinned::Iter<'static, Neither, u8>);
+assert_not!(Sync: pinned::Iter<'static, u8, NotSync>, pinned::Iter<'static, u8, NotSend>, pinned::Iter<'static, Neither, u8>);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Construction
