@@ -24,11 +24,11 @@ fn a_part_keeps_the_whole() {
     let map = pairs(&tally);
     let second = Ref::map(map.get("pair").unwrap(), |pair| &pair.second);
     // Moved about, as results are.
-    let kept = Some(Box::new(second));
+    let kept = Box::new(second);
     map.remove("pair");
     map.compact();
     map.flush();
-    let second = kept.unwrap();
+    let second = *kept;
     assert_eq!((second.id(), second.value().id(), AsRef::<Counted>::as_ref(&*second).id()), (2, 2, 2));
     assert_eq!((*second.key(), tally.live()), ("pair", 2));
     drop(second);

@@ -45,6 +45,12 @@
 //! And the fence need not be W's: who seals a batch that others filled took it over from them, so their removals come
 //! before its fence.
 //!
+//! *Loads by other threads.* T may lend its guard: hand something on to a thread U, and unpin after U has said that it is
+//! done. Wherever above T's loads of links come after something, read U's: T's part of a heavy barrier, or its fence, comes
+//! before the handing over, which happens before U's loads. (The rule for SeqCst fences is itself one of what happens
+//! before and after them, not of one thread's program.) And U's loads happen before T's unpin. So U need not be pinned, nor
+//! have a record.
+//!
 //! A thread that registers late adds its record before it pins. If A3 does not find the record, the thread added it
 //! after its part of F3, and step 2 holds as if it had been stored then.
 //!

@@ -2,7 +2,8 @@
 //!
 //! The rest of the crate knows three things:
 //!
-//! - [`pin`] gives a [`Guard`]. What was reachable from a map while the guard exists stays allocated until it is gone.
+//! - [`pin`] gives a [`Guard`]. What was reachable from a map while the guard exists stays allocated until it is gone:
+//!   what its thread reached, and what others did if that happened after the pin and before the end.
 //! - [`Domain::retire`] takes something that has been made unreachable and drops it when no guard that existed at that
 //!   moment is left.
 //! - [`Domain::flush`] drops what can be dropped now.

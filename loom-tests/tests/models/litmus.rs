@@ -380,6 +380,43 @@ pub(crate) fn a_second_guard_tells_of_the_first() {
     });
 }
 
+/// A reader that pins and has another thread follow the link, and a writer, with the outcome (read, freed). The reader
+/// takes no interrupts while it waits: it does not run, and the barrier of the writer goes past it.
+fn lender_and_writer() -> (bool, bool) {
+    let object = Object::new();
+    let others = Rc::clone(&object);
+    let writer = spawn(move || {
+        let ticket = others.retire();
+        advance(3);
+        others.free(&ticket)
+    });
+    let (guard, worker) = interrupts::running(|| {
+        let guard = epoch::pin();
+        (guard, spawn(move || object.read()))
+    });
+    let read = worker.join().unwrap();
+    interrupts::running(|| drop(guard));
+    (read, writer.join().unwrap())
+}
+
+#[test]
+#[cfg_attr(readmostly_crossbeam, ignore = "three threads with crossbeam-epoch take hours")]
+pub(crate) fn a_guard_may_be_lent() {
+    check_bounded(ALL, || {
+        interrupts::disable();
+        lender_and_writer()
+    });
+}
+
+#[cfg(not(any(readmostly_contract, readmostly_crossbeam)))]
+#[test]
+pub(crate) fn a_guard_may_be_lent_with_membarrier() {
+    check_bounded(ALL, || {
+        interrupts::enable();
+        lender_and_writer()
+    });
+}
+
 /// Threads that come late, and one that takes over the record of one that has gone.
 #[test]
 #[cfg_attr(readmostly_crossbeam, ignore = "three threads with crossbeam-epoch take hours")]
