@@ -65,10 +65,25 @@
 //!
 //! | feature | gives | costs | depends on |
 //! |---|---|---|---|
+//! | `metrics` | `Stats::record` for the recorder of the crate `metrics`, and histograms of waits for the writer lock and of promotions | a clock read where a promotion ends | metrics |
 //! | `rayon` | parallel iterators over [`Pinned`] and [`Snapshot`], parallel collecting: the module `parallel` | | rayon |
 //! | `serde` | `Serialize` and `Deserialize` for [`SyncMap`] and [`SyncSet`], `Serialize` for [`Snapshot`] and [`Stats`] | a list of references where a binary format is written | serde |
+//! | `tracing` | spans with the target `readmostly`: see below | a clock read per step of a copy | tracing |
 //!
 //! (`loom` and `shuttle` are for models of this crate.)
+//!
+//! With `tracing`, operations tell of what they have done for the map beside their own, after they have released every lock:
+//!
+//! | span | level | when | fields |
+//! |---|---|---|---|
+//! | `copy` | TRACE | an operation has copied a little to a new table | `slots`, `buckets`: how many it went through |
+//! | `promotion` | DEBUG | it has completed a copy | `slots`, `buckets` of the table that is the read table now |
+//! | `compaction` | DEBUG | around `promotion`, if the copy was made to leave removed entries behind | as `promotion` |
+//!
+//! Each has a field `duration` besides, in seconds: how long the step took under the lock, or how long ago the copy began. The
+//! span itself is opened when all that is over and closed at once, so its own length says nothing.
+//!
+//! A subscriber, like a recorder, may use the map that it is told about; what it does to maps then is not told again.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -88,6 +103,8 @@ mod impls;
 #[cfg(not(readmostly_loom))] // Made of the map's public operations alone; shuttle tries its schedules.
 mod loading;
 mod map;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "rayon")]
 pub mod parallel;
 pub mod pinned;

@@ -23,7 +23,7 @@
 //!    found.
 //! 5. Expunged is final. A writer that meets it starts again from `read`.
 //! 6. No user code runs between the first and the last change of a step made under the lock.
-//! 7. Destructors of the user's run with no lock held.
+//! 7. Destructors of the user's, and observers (`observe.rs`), run with no lock held.
 //!
 //! # Why operations are linearizable per key
 //!
@@ -42,6 +42,7 @@ mod garbage;
 mod hold;
 mod memory;
 mod node;
+mod observe;
 mod ops;
 mod owned;
 mod scan;
@@ -53,6 +54,8 @@ mod writer;
 
 pub(crate) use batch::Batch;
 pub(crate) use hold::{Held, HeldPart, Hold};
+#[cfg(feature = "metrics")]
+pub(crate) use observe::histograms;
 pub use ops::Operation;
 pub(crate) use ops::{Computed, Occupied};
 pub(crate) use owned::IntoEntries;
@@ -63,6 +66,7 @@ pub(crate) use walk::{Entries, Frozen};
 
 use std::hash::{BuildHasher, Hash};
 use std::ptr;
+use std::time::Duration;
 
 use equivalent::Equivalent;
 
@@ -74,7 +78,7 @@ use crate::sync::{
 use garbage::Shared;
 use node::{NodeRef, is_expunged, is_live};
 use table::{Table, buckets_for};
-use writer::{Slow, mostly_tombstones};
+use writer::{Purpose, Slow, mostly_tombstones};
 
 /// Misses of the read table by one thread's stripe after which it helps with the copy.
 ///
@@ -124,7 +128,7 @@ impl<K, V, S> RawMap<K, V, S> {
         let map = Self::new(hash_builder);
         if capacity > 0 {
             let table = map.new_table(buckets_for(capacity));
-            map.write().start(table);
+            map.write().start(table, Purpose::Room);
         }
         map
     }
@@ -181,20 +185,29 @@ impl<K, V, S> RawMap<K, V, S> {
     pub(crate) fn meter(&self) -> Figures {
         let meters = &self.slow.meters;
         let shared = self.shared.get();
+        let (longest_free, longest_free_time) =
+            shared.map_or_else(Default::default, |shared| shared.garbage.longest_free());
         // Relaxed, all: figures of one moment or another.
         let nodes = meters.nodes.load(Ordering::Relaxed);
         Figures {
             promotions: meters.promotions.load(Ordering::Relaxed),
-            misses: shared.map_or(0, |shared| shared.counters.misses()),
+            promotion_time: Duration::from_nanos(meters.promotion_time.load(Ordering::Relaxed)),
+            compactions: meters.compactions.load(Ordering::Relaxed),
             locks: meters.locks.load(Ordering::Relaxed),
             waits: meters.waits.load(Ordering::Relaxed),
+            long_waits: meters.long_waits.load(Ordering::Relaxed),
             copied_slots: meters.copied_slots.load(Ordering::Relaxed),
             longest_copy: meters.longest_copy.load(Ordering::Relaxed),
-            longest_free: shared.map_or(0, |shared| shared.garbage.longest_free()),
             dirty_len: meters.dirty_len.load(Ordering::Relaxed),
+            table_bytes: meters.table_bytes.load(Ordering::Relaxed),
+            longest_promotion: meters.longest_promotion.get(),
+            longest_wait: meters.longest_wait.get(),
+            longest_copy_time: meters.longest_copy_time.get(),
+            longest_free,
+            longest_free_time,
+            misses: shared.map_or(0, |shared| shared.counters.misses()),
             tombstones: nodes.saturating_sub(self.len()),
             pending: shared.map_or(0, |shared| shared.garbage.pending()),
-            table_bytes: meters.table_bytes.load(Ordering::Relaxed),
         }
     }
 }
@@ -202,12 +215,19 @@ impl<K, V, S> RawMap<K, V, S> {
 /// What [`RawMap::meter`] reads off.
 pub(crate) struct Figures {
     pub(crate) promotions: u64,
+    pub(crate) promotion_time: Duration,
+    pub(crate) longest_promotion: Duration,
+    pub(crate) compactions: u64,
     pub(crate) misses: usize,
     pub(crate) locks: u64,
     pub(crate) waits: u64,
+    pub(crate) long_waits: u64,
+    pub(crate) longest_wait: Duration,
     pub(crate) copied_slots: u64,
     pub(crate) longest_copy: usize,
+    pub(crate) longest_copy_time: Duration,
     pub(crate) longest_free: usize,
+    pub(crate) longest_free_time: Duration,
     pub(crate) dirty_len: usize,
     pub(crate) tombstones: usize,
     pub(crate) pending: usize,
@@ -406,7 +426,7 @@ where
             && writing.wants_compaction(self.len())
             && writing.successor_buckets(self.len()) <= buckets
         {
-            writing.start(table);
+            writing.start(table, Purpose::Compaction);
             writing.drive_by_removes();
             writing.step(guard);
         }
@@ -429,7 +449,7 @@ where
     pub(crate) fn reserve(&self, additional: usize) {
         let wanted = self.len().saturating_add(additional);
         let buckets = buckets_for(wanted);
-        self.rebuild_while(|writing| {
+        self.rebuild_while(Purpose::Room, |writing| {
             // Relaxed: stored under the lock, which is held.
             let nodes = self.slow.meters.nodes.load(Ordering::Relaxed);
             (self.capacity().saturating_sub(nodes) < additional)
@@ -442,7 +462,7 @@ where
         // Each round leaves the tombstones of the one before behind and can be smaller for it. Two rounds fit a quiet
         // map; the bound is for one that other threads change meanwhile.
         let mut rounds = 0;
-        self.rebuild_while(|writing| {
+        self.rebuild_while(Purpose::Compaction, |writing| {
             // Relaxed: stored under the lock, which is held.
             let nodes = self.slow.meters.nodes.load(Ordering::Relaxed);
             let successor = writing.successor_buckets(self.len());
@@ -453,7 +473,7 @@ where
     }
 
     /// Promotes, then starts and completes copies to tables of the sizes that `wanted` gives, until it gives none.
-    fn rebuild_while(&self, mut wanted: impl FnMut(&writer::Writing<'_, K, V, S>) -> Option<usize>) {
+    fn rebuild_while(&self, purpose: Purpose, mut wanted: impl FnMut(&writer::Writing<'_, K, V, S>) -> Option<usize>) {
         loop {
             self.promote();
             let writing = self.write();
@@ -465,7 +485,7 @@ where
             let table = self.new_table(buckets);
             let mut writing = self.write();
             if !writing.is_amended() && writing.successor_buckets(0) <= buckets {
-                writing.start(table);
+                writing.start(table, purpose);
             }
         }
     }

@@ -22,7 +22,7 @@ use super::RawMap;
 use super::garbage::Garbage;
 use super::hold::{Hit, Hold};
 use super::node::{NodeRef, OwnedNode, is_expunged, is_live, tombstone};
-use super::writer::Writing;
+use super::writer::{Purpose, Writing};
 
 /// What a compute closure wants done with the value it was shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,11 +198,15 @@ where
             let mut writing = self.write();
             // Under the lock nobody else adds or expunges, so what is found now is what there is.
             if self.locate(hash, node.key(), guard).is_some() {
+                drop(writing);
                 return Placed::Beaten(node);
             }
             if let Some(buckets) = writing.lacks_table(|| self.len()) {
                 match table.take() {
-                    Some((size, table)) if size >= buckets => writing.start(table),
+                    Some((size, table)) if size >= buckets => {
+                        let compacts = writing.wants_compaction(self.len());
+                        writing.start(table, if compacts { Purpose::Compaction } else { Purpose::Room });
+                    }
                     _ => {
                         drop(writing);
                         table = Some((buckets, self.new_table(buckets)));

@@ -40,7 +40,9 @@ impl<K, V, S> RawMap<K, V, S> {
         if self.read(&guard).is_none() {
             return;
         }
-        let mut writer = self.write().take_all();
+        let mut writing = self.write();
+        let mut writer = writing.take_all();
+        let report = writing.unlock();
         // The chain is unlinked, but whoever started from it may still change values in it. Expunging makes them start
         // again, from the tables of now; until a node is expunged, what they do to it comes before the clear.
         let mut yard = Graveyard::new();
@@ -71,6 +73,7 @@ impl<K, V, S> RawMap<K, V, S> {
         if let Some(read) = writer.read.take() {
             Unlinked::new(read.table).retire(self.shared(), &guard);
         }
+        drop(report);
     }
 
     /// The entries, owned; `None` if a snapshot still shares them.

@@ -184,7 +184,10 @@ where
             }
             let table = Arc::clone(writing.read()?);
             table.generation().freeze();
-            return Some(Frozen::new(table, self.shared()));
+            let frozen = Frozen::new(table, self.shared());
+            // Before the result is made: see `ops` about panics after that, here of an observer.
+            drop(writing);
+            return Some(frozen);
         }
     }
 
@@ -229,7 +232,9 @@ where
         loop {
             let writing = self.write();
             if !writing.is_amended() {
-                return writing.read().cloned();
+                let read = writing.read().cloned();
+                drop(writing);
+                return read;
             }
             writing.step(guard);
         }

@@ -23,14 +23,16 @@
 use std::hash::BuildHasher;
 use std::hash::Hash;
 use std::mem::ManuallyDrop;
+use std::time::Duration;
 
 use crate::reclaim::{Graveyard, Guard};
-use crate::sync::figure::{AtomicBool, AtomicU64, AtomicUsize};
-use crate::sync::{Arc, Lock, Locked, Ordering, const_fn, fault, scaled};
+use crate::sync::figure::{AtomicBool, AtomicU64, AtomicUsize, Longest, nanos};
+use crate::sync::{Arc, Lock, Locked, Moment, Ordering, const_fn, fault, scaled};
 
 use super::RawMap;
 use super::garbage::{Garbage, Generation, Shared};
 use super::node::{NodePtr, NodeRef, OwnedNode, expunged, is_live, tombstone};
+use super::observe::{Event, Report};
 use super::table::{SLOTS, Table, buckets_for};
 
 /// The most nodes that one operation copies.
@@ -51,6 +53,10 @@ const INSERTS_PER_LOOK: usize = scaled(64, 4);
 /// Nodes that are not worth a compaction, however many of them are tombstones.
 const COMPACTION_MIN: usize = scaled(64, 1);
 
+/// Waits for the writer lock that are longer than this are counted by themselves: for a step of another thread a wait
+/// is some microseconds, so then somebody has held the lock who was interrupted, or whose hashes take long.
+const LONG_WAIT: Duration = Duration::from_micros(100);
+
 /// The writer lock and what it guards.
 pub(super) struct Slow<K, V> {
     pub(super) lock: Lock<Writer<K, V>>,
@@ -69,10 +75,17 @@ impl<K, V> Slow<K, V> {
 #[derive(Default)]
 pub(super) struct Meters {
     pub(super) promotions: AtomicU64,
+    /// Nanoseconds, of all promotions together.
+    pub(super) promotion_time: AtomicU64,
+    pub(super) longest_promotion: Longest,
+    pub(super) compactions: AtomicU64,
     pub(super) locks: AtomicU64,
     pub(super) waits: AtomicU64,
+    pub(super) long_waits: AtomicU64,
+    pub(super) longest_wait: Longest,
     pub(super) copied_slots: AtomicU64,
     pub(super) longest_copy: AtomicUsize,
+    pub(super) longest_copy_time: Longest,
     pub(super) table_bytes: AtomicUsize,
     pub(super) dirty_len: AtomicUsize,
     /// Nodes of the map, tombstones included: those in the table that takes new keys and those to be copied there.
@@ -87,10 +100,16 @@ impl Meters {
     const fn new() -> Self {
         Meters {
             promotions: AtomicU64::new(0),
+            promotion_time: AtomicU64::new(0),
+            longest_promotion: Longest::new(),
+            compactions: AtomicU64::new(0),
             locks: AtomicU64::new(0),
             waits: AtomicU64::new(0),
+            long_waits: AtomicU64::new(0),
+            longest_wait: Longest::new(),
             copied_slots: AtomicU64::new(0),
             longest_copy: AtomicUsize::new(0),
+            longest_copy_time: Longest::new(),
             table_bytes: AtomicUsize::new(0),
             dirty_len: AtomicUsize::new(0),
             nodes: AtomicUsize::new(0),
@@ -138,6 +157,15 @@ impl<K, V> Filled<K, V> {
     }
 }
 
+/// What a copy is made for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// New keys: the table is full, or frozen.
+    Room,
+    /// Leaving tombstones behind, or buckets that are not needed any more.
+    Compaction,
+}
+
 /// The table being filled, while read is copied to it.
 pub(super) struct Dirty<K, V> {
     pub(super) filled: Filled<K, V>,
@@ -147,6 +175,8 @@ pub(super) struct Dirty<K, V> {
     uncopied: usize,
     /// The nodes of read that were expunged by this copy.
     pub(super) graveyard: Graveyard<Garbage<K, V>>,
+    purpose: Purpose,
+    began: Moment,
 }
 
 /// What the writer lock guards.
@@ -179,22 +209,39 @@ pub(super) struct Plan<'t, K, V> {
     nodes: [Option<(NodeRef<'t, K, V>, u64)>; PLAN_NODES],
     /// The cursor when the plan has been carried out.
     until: usize,
+    began: Moment,
 }
 
 /// The writer lock, held.
 pub(super) struct Writing<'m, K, V, S> {
     map: &'m RawMap<K, V, S>,
     writer: Locked<'m, Writer<K, V>>,
+    /// Declared after the lock, so dropped when that has been released: observers are user code.
+    report: Report,
 }
 
 impl<K, V, S> RawMap<K, V, S> {
     pub(super) fn write(&self) -> Writing<'_, K, V, S> {
-        let writer = self.slow.lock.try_lock().unwrap_or_else(|| {
-            // Relaxed: a figure; threads that wait count themselves.
-            self.slow.meters.waits.fetch_add(1, Ordering::Relaxed);
-            self.slow.lock.lock()
-        });
-        self.writing(writer)
+        match self.slow.lock.try_lock() {
+            Some(writer) => self.writing(writer),
+            None => self.wait_to_write(),
+        }
+    }
+
+    #[cold]
+    fn wait_to_write(&self) -> Writing<'_, K, V, S> {
+        let meters = &self.slow.meters;
+        // Relaxed: a figure; threads that wait count themselves.
+        meters.waits.fetch_add(1, Ordering::Relaxed);
+        let since = Moment::now();
+        let mut writing = self.writing(self.slow.lock.lock());
+        let waited = Moment::now().since(since);
+        if waited > LONG_WAIT {
+            add(&meters.long_waits, 1);
+        }
+        meters.longest_wait.note(waited);
+        writing.report.note(Event::Waited(waited));
+        writing
     }
 
     /// The writer lock if nobody holds it.
@@ -204,7 +251,7 @@ impl<K, V, S> RawMap<K, V, S> {
 
     fn writing<'m>(&'m self, writer: Locked<'m, Writer<K, V>>) -> Writing<'m, K, V, S> {
         add(&self.slow.meters.locks, 1);
-        Writing { map: self, writer }
+        Writing { map: self, writer, report: Report::new() }
     }
 
     /// An empty table, made while no lock is held: zeroing a large one takes time.
@@ -250,15 +297,21 @@ impl<K, V, S> Writing<'_, K, V, S> {
     }
 
     /// Publishes `table` as the one that takes new keys. There must be no dirty table.
-    pub(super) fn start(&mut self, table: Arc<Table<K, V>>) {
+    pub(super) fn start(&mut self, table: Arc<Table<K, V>>, purpose: Purpose) {
         debug_assert!(!self.is_amended(), "the copy to one table ends before the next starts");
         let map = self.map;
         match &self.writer.read {
             Some(read) => {
                 read.table.link(&table);
                 let uncopied = read.used;
-                let dirty = Dirty { filled: Filled::new(table), cursor: 0, uncopied, graveyard: Graveyard::new() };
-                self.writer.dirty = Some(dirty);
+                self.writer.dirty = Some(Dirty {
+                    filled: Filled::new(table),
+                    cursor: 0,
+                    uncopied,
+                    graveyard: Graveyard::new(),
+                    purpose,
+                    began: Moment::now(),
+                });
             }
             None => {
                 map.publish(&table);
@@ -308,6 +361,7 @@ impl<K, V, S> Writing<'_, K, V, S> {
                 dirty.filled.put(hash, node.ptr());
             }
         }
+        let passed = plan.until - dirty.cursor;
         dirty.cursor = plan.until;
         dirty.uncopied -= slots;
         let complete = dirty.cursor >= buckets || fault!(PromoteEarly);
@@ -315,18 +369,29 @@ impl<K, V, S> Writing<'_, K, V, S> {
         add(&meters.copied_slots, slots as u64);
         // Relaxed: a figure.
         meters.longest_copy.fetch_max(slots, Ordering::Relaxed);
+        let now = Moment::now();
+        let duration = now.since(plan.began);
+        meters.longest_copy_time.note(duration);
+        self.report.note(Event::Copied { slots, buckets: passed, duration });
         self.update_meters();
-        if complete { self.promote() } else { None }
+        if complete { self.promote(now) } else { None }
     }
 
     /// Makes dirty, to which everything has been copied, the read table.
-    fn promote(&mut self) -> Option<Unlinked<K, V>> {
+    fn promote(&mut self, now: Moment) -> Option<Unlinked<K, V>> {
         let dirty = self.writer.dirty.take()?;
         self.map.publish(&dirty.filled.table);
+        let (slots, buckets) = (dirty.filled.used, dirty.filled.table.buckets());
         let old = self.writer.read.replace(dirty.filled)?.table;
         old.generation().bury(dirty.graveyard);
+        let duration = now.since(dirty.began);
+        let compaction = dirty.purpose == Purpose::Compaction;
         let meters = &self.map.slow.meters;
         add(&meters.promotions, 1);
+        add(&meters.promotion_time, nanos(duration));
+        meters.longest_promotion.note(duration);
+        add(&meters.compactions, u64::from(compaction));
+        self.report.note(Event::Promoted { slots, buckets, duration, compaction });
         // Relaxed: a hint to removes.
         meters.compacting.store(false, Ordering::Relaxed);
         self.update_meters();
@@ -376,7 +441,7 @@ where
     {
         let dirty = self.writer.dirty.as_ref()?;
         let read = &self.writer.read.as_ref()?.table;
-        let mut plan = Plan { nodes: [const { None }; PLAN_NODES], until: dirty.cursor };
+        let mut plan = Plan { nodes: [const { None }; PLAN_NODES], until: dirty.cursor, began: Moment::now() };
         let mut planned = 0;
         let end = read.buckets().min(dirty.cursor + PLAN_BUCKETS);
         while plan.until < end && planned + SLOTS <= PLAN_NODES {
@@ -399,10 +464,16 @@ where
 }
 
 impl<K, V, S> Writing<'_, K, V, S> {
+    /// Releases the lock. The report that comes back makes itself when it is dropped; until then no user code runs.
+    pub(super) fn unlock(self) -> Report {
+        self.report
+    }
+
     /// Releases the lock, and only then retires what was unlinked: retiring may run destructors of the user's.
     pub(super) fn release(self, unlinked: Option<Unlinked<K, V>>, guard: &Guard) {
         let map = self.map;
-        drop(self);
+        // Made last: whatever becomes of it, the table has been retired.
+        let _report = self.unlock();
         if let Some(unlinked) = unlinked {
             unlinked.retire(map.shared(), guard);
         }

@@ -35,12 +35,14 @@
 
 use std::array;
 use std::fmt;
+use std::mem;
 use std::ptr;
+use std::time::Duration;
 
 use super::bin::{self, BATCH, Bin, CheckedOut, Graveyard, Place, Queue};
 use super::epoch::{Guard, advance, advance_sometimes, pin};
 use crate::sync::{
-    AtomicBool, CachePadded, LocalCell, Lock, Ordering, figure, local, scaled, stripes, thread_index, yield_now,
+    AtomicBool, CachePadded, LocalCell, Lock, Moment, Ordering, figure, local, scaled, stripes, thread_index, yield_now,
 };
 
 /// Calls of [`Domain::tend`] by one thread of which one looks for garbage that is due, when there was none before.
@@ -70,6 +72,10 @@ const BACKLOG_PER_STRIPE: usize = KEPT + 3;
 /// As many as become due at once while all threads overwrite without pause.
 const KEPT: usize = scaled(8, 1);
 
+/// Operations that run no more than [`FREE_STEADY`] destructors, of which one is timed: reading the clock twice costs as much
+/// as freeing a value.
+const FREES_PER_TIMING: usize = 16;
+
 /// Seals after which a thread looks into the bin of another, so that an idle thread's garbage is not stranded.
 const SEALS_PER_VISIT: usize = scaled(32, 16);
 
@@ -85,6 +91,7 @@ pub(crate) struct Domain<G> {
     /// A hint that garbage waits which no later `retire` may come to free: see [`Domain::tend`].
     owed: AtomicBool,
     longest_free: figure::AtomicUsize,
+    longest_free_time: figure::Longest,
 }
 
 impl<G: Retired> Domain<G> {
@@ -95,6 +102,7 @@ impl<G: Retired> Domain<G> {
             queued: figure::AtomicUsize::new(0),
             owed: AtomicBool::new(false),
             longest_free: figure::AtomicUsize::new(0),
+            longest_free_time: figure::Longest::new(),
         }
     }
 
@@ -318,19 +326,22 @@ impl<G: Retired> Domain<G> {
         in_bins + self.queued.load(Ordering::Relaxed)
     }
 
-    /// Notes how many destructors an operation has run.
+    /// Notes how many destructors an operation has run, and for how long if it is known when it began.
     #[inline]
-    fn has_freed(&self, items: usize) {
+    fn has_freed(&self, items: usize, began: Option<Moment>) {
+        if let Some(began) = began {
+            self.longest_free_time.note(Moment::now().since(began));
+        }
         // Relaxed, both: a figure for `stats`; looked at first so that threads seldom write to the line they share.
         if items > self.longest_free.load(Ordering::Relaxed) {
             self.longest_free.fetch_max(items, Ordering::Relaxed);
         }
     }
 
-    /// The most destructors that one operation has run, `flush` excepted.
-    pub(crate) fn longest_free(&self) -> usize {
+    /// The most destructors that one operation has run, `flush` excepted, and the longest time that one took for them.
+    pub(crate) fn longest_free(&self) -> (usize, Duration) {
         // Relaxed: partner of the `fetch_max` in `has_freed`; a figure.
-        self.longest_free.load(Ordering::Relaxed)
+        (self.longest_free.load(Ordering::Relaxed), self.longest_free_time.get())
     }
 }
 
@@ -404,8 +415,9 @@ impl<G: Retired> Visit<'_, G> {
             self.free_some::<T, FREE_STEADY>(spent);
         } else {
             drop(self.bin);
+            let began = (mem::needs_drop::<T>() && is_timed(ready)).then(Moment::now);
             drop(spent);
-            self.domain.has_freed(self.reused);
+            self.domain.has_freed(self.reused, began);
         }
     }
 
@@ -417,6 +429,7 @@ impl<G: Retired> Visit<'_, G> {
 
     fn free_some<T, const N: usize>(self, spent: T) {
         let Visit { mut bin, domain, freeing, reused, mut refused } = self;
+        let timed = N > FREE_STEADY || is_timed(bin.ripe.len);
         if freeing.is_none() {
             drop(bin);
             return domain.owe();
@@ -425,6 +438,7 @@ impl<G: Retired> Visit<'_, G> {
         let mut next = || refused.take().or_else(|| bin.ripe.pop());
         let due: [Option<G>; N] = array::from_fn(|nth| if nth < N - reused { next() } else { None });
         drop(bin);
+        let began = timed.then(Moment::now);
         drop(spent);
         let mut freed = reused;
         for item in due.into_iter().flatten() {
@@ -435,8 +449,15 @@ impl<G: Retired> Visit<'_, G> {
                 domain.owe();
             }
         }
-        domain.has_freed(freed);
+        domain.has_freed(freed, began);
     }
+}
+
+/// Whether to time an operation that frees little, by how much lies ready: most have one or two things less there than
+/// the one before. False if nothing does.
+#[inline]
+fn is_timed(ready: usize) -> bool {
+    ready.wrapping_sub(1) % (FREES_PER_TIMING * FREE_STEADY) < FREE_STEADY
 }
 
 local! {

@@ -10,6 +10,7 @@
 
 #![allow(unsafe_code, reason = "first of the three layers in which unsafe code may stand")]
 
+mod clock;
 #[cfg(readmostly_faults)]
 pub mod faults;
 pub(crate) mod figure;
@@ -29,6 +30,7 @@ mod stand_in;
 #[cfg(readmostly_loom)]
 pub use backend::interrupts;
 pub(crate) use backend::*;
+pub(crate) use clock::Moment;
 
 pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use std::sync::atomic::Ordering;
