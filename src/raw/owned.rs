@@ -42,7 +42,7 @@ impl<K, V, S> RawMap<K, V, S> {
         }
         let mut writing = self.write();
         let mut writer = writing.take_all();
-        let report = writing.unlock();
+        let _report = writing.unlock();
         // The chain is unlinked, but whoever started from it may still change values in it. Expunging makes them start
         // again, from the tables of now; until a node is expunged, what they do to it comes before the clear.
         let mut yard = Graveyard::new();
@@ -73,7 +73,6 @@ impl<K, V, S> RawMap<K, V, S> {
         if let Some(read) = writer.read.take() {
             Unlinked::new(read.table).retire(self.shared(), &guard);
         }
-        drop(report);
     }
 
     /// The entries, owned; `None` if a snapshot still shares them.
