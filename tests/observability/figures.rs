@@ -114,7 +114,7 @@ impl Drop for Slow {
 
 #[test]
 fn frees_are_timed() {
-    const DROP: Duration = Duration::from_micros(500);
+    const DROP: Duration = Duration::from_micros(200);
     type Work = fn(&SyncMap<u32, Slow>);
     let removes: Work = |map| {
         (0..1500).for_each(|n| {
