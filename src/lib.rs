@@ -137,7 +137,25 @@ pub use {reclaim::exposed as epoch, sync::interrupts};
 #[cfg(doctest)]
 mod compile_fail;
 
-/// Runs the code of the README.
+/// Runs the code of the README and of the guides.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/guides/README.md")]
+    struct Guides;
+    #[doc = include_str!("../docs/guides/choosing.md")]
+    struct Choosing;
+    #[doc = include_str!("../docs/guides/dashmap.md")]
+    struct Dashmap;
+    #[doc = include_str!("../docs/guides/go-sync-map.md")]
+    struct GoSyncMap;
+    #[doc = include_str!("../docs/guides/moka.md")]
+    struct Moka;
+    #[doc = include_str!("../docs/guides/papaya.md")]
+    struct Papaya;
+    #[doc = include_str!("../docs/guides/patterns.md")]
+    struct Patterns;
+    #[doc = include_str!("../docs/guides/rwlock-hashmap.md")]
+    struct RwLockHashMap;
+}
