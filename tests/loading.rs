@@ -5,6 +5,7 @@ mod common;
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -165,7 +166,7 @@ fn a_cancelled_load_passes_the_turn_on() {
     within(LIMIT, || {
         let map = Map::new();
         let mut context = Context::from_waker(Waker::noop());
-        let mut leader = Box::pin(map.get_or_load_async(1, || std::future::pending::<Result<u64, ()>>()));
+        let mut leader = Box::pin(map.get_or_load_async(1, pending::<Result<u64, ()>>));
         assert!(leader.as_mut().poll(&mut context).is_pending());
         thread::scope(|scope| {
             let waiting = scope.spawn(|| *map.get_or_load(1, || Ok::<_, ()>(2)).unwrap());
@@ -181,7 +182,7 @@ fn a_cancelled_load_passes_the_turn_on() {
 #[test]
 fn cancelled_waiters_are_forgotten() {
     let map = Map::new();
-    let mut leader = Box::pin(map.get_or_load_async(1, || std::future::pending::<Result<u64, ()>>()));
+    let mut leader = Box::pin(map.get_or_load_async(1, pending::<Result<u64, ()>>));
     assert!(leader.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let task = Arc::new(Flag::default());
     let waker = Waker::from(Arc::clone(&task));
@@ -230,7 +231,8 @@ fn other_keys_and_present_ones_do_not_wait() {
 
 #[test]
 fn what_is_out_of_date_goes_to_its_caller_alone() {
-    let changes: [(fn(&Map), Option<u64>); 3] =
+    type Change = (fn(&Map), Option<u64>);
+    let changes: [Change; 3] =
         [(|map| drop(map.remove(&1)), None), (|map| map.clear(), None), (|map| drop(map.insert(1, 2)), Some(2))];
     for (change, left) in changes {
         within(LIMIT, move || {

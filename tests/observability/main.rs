@@ -1,6 +1,5 @@
 //! What a map tells about itself: the figures of `stats`, and what recorders and subscribers are told.
 
-#[allow(unused_macros)]
 #[path = "../common/mod.rs"]
 mod common;
 mod figures;
