@@ -13,15 +13,17 @@ pub(crate) type Key = Arc<str>;
 pub(crate) struct Moment(pub(crate) u64);
 
 impl Moment {
-    pub(crate) const NEVER: Moment = Moment(u64::MAX);
+    /// The largest that a database of signed integers holds.
+    pub(crate) const NEVER: Moment = Moment(i64::MAX as u64);
 
     pub(crate) fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Moment(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        Moment(0).after(since)
     }
 
     pub(crate) fn after(self, time: Duration) -> Self {
-        Moment(self.0.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Moment(self.0.saturating_add(millis)).min(Self::NEVER)
     }
 }
 
@@ -46,5 +48,20 @@ impl Entry {
 
     pub(crate) fn is_expired(&self, now: Moment) -> bool {
         self.expires <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_expires_at_its_moment_and_never_without_one() {
+        let entry = Entry::present(1, Moment(10), Bytes::new());
+        assert!(!entry.is_expired(Moment(9)));
+        assert!(entry.is_expired(Moment(10)));
+        let longest = Moment::now().after(Duration::MAX);
+        assert_eq!(longest, Moment::NEVER);
+        assert!(!Entry::absent(longest).is_expired(Moment::now()));
     }
 }

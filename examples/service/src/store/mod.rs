@@ -1,5 +1,6 @@
 //! What the cache stands in front of.
 
+pub(crate) mod faults;
 pub(crate) mod redis;
 pub(crate) mod sqlite;
 
