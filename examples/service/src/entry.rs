@@ -25,6 +25,10 @@ impl Moment {
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Moment(self.0.saturating_add(millis)).min(Self::NEVER)
     }
+
+    pub(crate) fn until(self, later: Moment) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
 }
 
 /// A value with its version, or the knowledge that the database has none. Cloning it copies no bytes.

@@ -1,13 +1,16 @@
 //! The cache, on each of the maps.
 
+mod flights;
+mod loading;
+mod peers;
 mod readmostly;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::readmostly::{Cursor, Stats};
 use clap::ValueEnum;
 use futures::future::BoxFuture;
-use ::readmostly::Stats;
 
 use crate::entry::{Entry, Key, Moment};
 use crate::store::StoreError;
@@ -20,8 +23,21 @@ pub(crate) enum MapKind {
     Rwlock,
 }
 
+impl MapKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            MapKind::Readmostly => "readmostly",
+            MapKind::Dashmap => "dashmap",
+            MapKind::Moka => "moka",
+            MapKind::Rwlock => "rwlock",
+        }
+    }
+}
+
+pub(crate) type Loaded<'a> = BoxFuture<'a, Result<Entry, StoreError>>;
+
 /// Reads an entry from the database; an absent value is a negative entry.
-pub(crate) type Load<'a> = BoxFuture<'a, Result<Entry, StoreError>>;
+pub(crate) type Load<'a> = &'a (dyn Fn() -> Loaded<'a> + Send + Sync);
 
 /// A map of entries with loads in single flight.
 pub(crate) trait Cache: Send + Sync {
@@ -31,8 +47,8 @@ pub(crate) trait Cache: Send + Sync {
     /// What `get` returns, or else what `load` does, which is then cached. Of several callers for one key one loads. If it
     /// fails or is dropped, one of the others does.
     ///
-    /// A result of a load during which `publish`, `invalidate` or `clear` was called for the key is not cached.
-    fn get_or_load<'a>(&'a self, key: Key, now: Moment, load: Load<'a>) -> Load<'a>;
+    /// The result of a load during which `publish`, `invalidate` or `clear` was called for the key is not cached.
+    fn get_or_load<'a>(&'a self, key: Key, now: Moment, load: Load<'a>) -> Loaded<'a>;
 
     /// Caches what was written. The caller sees to the order.
     fn publish(&self, key: Key, entry: Entry);
@@ -41,10 +57,11 @@ pub(crate) trait Cache: Send + Sync {
 
     fn clear(&self);
 
-    /// Removes expired entries for about as long as `budget`, where the map can stop. A refreshed entry is never removed.
-    fn sweep(&self, now: Moment, budget: Duration, from: Progress) -> Slice;
+    /// Removes entries that have expired at `now`, for about as long as `budget` where the map can stop and go on. An
+    /// entry that was refreshed meanwhile stays.
+    fn sweep(&self, now: Moment, budget: Duration, from: Cursor) -> Slice;
 
-    /// Calls `f` with every entry that is cached throughout.
+    /// Calls `f` with every entry that is cached throughout. What else uses the cache goes on.
     fn for_each(&self, f: &mut dyn FnMut(&Key, &Entry));
 
     /// Entries, expired ones among them.
@@ -58,19 +75,33 @@ pub(crate) trait Cache: Send + Sync {
     }
 }
 
-/// How far a sweep has come; the default is the start.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Progress(pub(crate) readmostly::Cursor);
-
-#[derive(Clone, Copy, Debug)]
+/// What a slice of a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Slice {
     pub(crate) expired: usize,
-    /// `None`: all was visited.
-    pub(crate) rest: Option<Progress>,
+    /// Negative entries seen that have not expired.
+    pub(crate) negative: usize,
+    /// Where to go on; `None`: all was visited.
+    pub(crate) rest: Option<Cursor>,
+}
+
+impl Slice {
+    /// Counts `entry`; true if it has expired.
+    fn visit(&mut self, entry: &Entry, now: Moment) -> bool {
+        let expired = entry.is_expired(now);
+        self.negative += usize::from(!expired && entry.value.is_none());
+        expired
+    }
 }
 
 pub(crate) fn new(kind: MapKind) -> Arc<dyn Cache> {
     match kind {
-        _ => Arc::new(readmostly::ReadmostlyCache::default()),
+        MapKind::Readmostly => Arc::new(readmostly::ReadmostlyCache::new()),
+        MapKind::Dashmap => Arc::new(flights::Flights::new(peers::Dash::default())),
+        MapKind::Moka => Arc::new(flights::Flights::new(peers::Moka::new())),
+        MapKind::Rwlock => Arc::new(flights::Flights::new(peers::Locked::default())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,88 +1,87 @@
 //! On readmostly.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use parking::Stand;
-use ::readmostly::{Stats, SyncMap};
+use readmostly::{Cursor, Stats};
 
-use super::{Cache, Load, Progress, Slice};
+use super::loading::LoadingMap;
+use super::{Cache, Load, Loaded, Slice};
 use crate::entry::{Entry, Key, Moment};
 
-/// Stands in until the library has it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cursor(());
+pub(super) struct ReadmostlyCache(LoadingMap<Key, Entry>);
 
-mod parking {
-    pub(super) type Stand = tokio::sync::Mutex<()>;
-}
+impl ReadmostlyCache {
+    pub(super) fn new() -> Self {
+        ReadmostlyCache(LoadingMap::new())
+    }
 
-#[derive(Default)]
-pub(crate) struct ReadmostlyCache {
-    map: SyncMap<Key, Entry>,
-    loads: std::sync::Mutex<HashMap<Key, Arc<Stand>>>,
+    /// The entry is looked at again at the moment of its removal, so that one that was refreshed meanwhile stays.
+    fn remove_expired(&self, key: &str, now: Moment) -> bool {
+        self.0.map().remove_if(key, |_, entry| entry.is_expired(now)).is_some()
+    }
 }
 
 impl Cache for ReadmostlyCache {
     fn get(&self, key: &str, now: Moment) -> Option<Entry> {
-        let entry = self.map.get(key)?;
-        (!entry.is_expired(now)).then(|| entry.clone())
+        let entry = self.0.get(key)?;
+        (!entry.is_expired(now)).then(|| Entry::clone(&entry))
     }
 
-    fn get_or_load<'a>(&'a self, key: Key, now: Moment, load: Load<'a>) -> Load<'a> {
+    fn get_or_load<'a>(&'a self, key: Key, now: Moment, load: Load<'a>) -> Loaded<'a> {
         Box::pin(async move {
-            let turn = Arc::clone(self.loads.lock().unwrap().entry(Arc::clone(&key)).or_default());
-            let _turn = turn.lock().await;
-            if let Some(entry) = self.get(&key, now) {
-                return Ok(entry);
+            loop {
+                self.remove_expired(&key, now);
+                let loaded = AtomicBool::new(false);
+                let load = || {
+                    loaded.store(true, Relaxed);
+                    load()
+                };
+                let entry = Entry::clone(&self.0.get_or_load_async(Key::clone(&key), load).await?);
+                // Another's load may have begun before `now` and its result have expired since.
+                if loaded.load(Relaxed) || !entry.is_expired(now) {
+                    return Ok(entry);
+                }
             }
-            let entry = load.await?;
-            self.map.insert(Arc::clone(&key), entry.clone());
-            self.loads.lock().unwrap().remove(&key);
-            Ok(entry)
         })
     }
 
     fn publish(&self, key: Key, entry: Entry) {
-        self.map.insert(key, entry);
+        self.0.insert(key, entry);
     }
 
     fn invalidate(&self, key: &str) {
-        self.map.remove(key);
+        self.0.remove(key);
     }
 
     fn clear(&self) {
-        self.map.clear();
+        self.0.clear();
     }
 
-    fn sweep(&self, now: Moment, _budget: Duration, _from: Progress) -> Slice {
-        let mut expired = 0;
-        self.map.range(|key, entry| {
-            if entry.is_expired(now) && self.map.remove_if(key, |_, entry| entry.is_expired(now)).is_some() {
-                expired += 1;
+    fn sweep(&self, now: Moment, budget: Duration, from: Cursor) -> Slice {
+        let mut slice = Slice::default();
+        slice.rest = self.0.map().range_until(budget, from, |key, entry| {
+            if slice.visit(entry, now) {
+                slice.expired += usize::from(self.remove_expired(key, now));
             }
-            true
         });
-        Slice { expired, rest: None }
+        slice
     }
 
     fn for_each(&self, f: &mut dyn FnMut(&Key, &Entry)) {
-        self.map.range(|key, entry| {
-            f(key, entry);
-            true
-        });
+        // So many entries are all of them.
+        let _rest = self.0.map().range_until(usize::MAX, Cursor::default(), f);
     }
 
     fn len(&self) -> usize {
-        self.map.len()
+        self.0.map().len()
     }
 
     fn loading(&self) -> usize {
-        self.loads.lock().unwrap().len()
+        self.0.loading()
     }
 
     fn stats(&self) -> Option<Stats> {
-        Some(self.map.stats())
+        Some(self.0.map().stats())
     }
 }

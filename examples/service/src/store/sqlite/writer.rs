@@ -89,11 +89,10 @@ impl Writer {
         delete.execute(params![Moment::now().0, limit]).map_err(gone)
     }
 
-    fn write(&mut self, mut writes: Vec<Write>) {
-        // A write that nobody waits for was never acknowledged, and it is better forgotten than made long afterwards.
-        writes.retain(|write| !write.reply.is_closed());
+    fn write(&mut self, writes: Vec<Write>) {
         let admit = |write: Write| match self.faults.pass(Some(&write.key)) {
-            Ok(()) => Some(write),
+            // One that nobody waits for was never acknowledged: better forgotten than made long afterwards.
+            Ok(()) => (!write.reply.is_closed()).then_some(write),
             Err(error) => {
                 let _ = write.reply.send(Err(error));
                 None
