@@ -184,7 +184,10 @@ fn what_is_not_http_is_refused_and_what_comes_slowly_is_cut() {
     };
     assert!(say("complete nonsense\r\n\r\n").starts_with("HTTP/1.1 400"));
     assert!(say("GET /cache/a HTTP/1.1\r\nbroken\r\n\r\n").starts_with("HTTP/1.1 400"));
-    let chunked = format!("PUT /cache/a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n3e9\r\n{}\r\n0\r\n\r\n", "x".repeat(1001));
+    let chunked = format!(
+        "PUT /cache/a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n3e9\r\n{}\r\n0\r\n\r\n",
+        "x".repeat(1001)
+    );
     assert!(say(&chunked).starts_with("HTTP/1.1 413"), "of no announced length");
     let begin = Instant::now();
     assert!(say("PUT /cache/a HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\nhalf").starts_with("HTTP/1.1 408"));
@@ -248,20 +251,37 @@ fn figures_are_shown_as_a_page_as_json_and_for_prometheus() {
         server.get("/cache/b");
         server.get("/cache/b");
         let status = server.wait_for("second and sweep", |status| {
-            status["series"].as_array().is_some_and(|series| !series.is_empty()) && status["sweeps"]["count"] != 0 && status["negative_entries"] == 1
+            status["series"].as_array().is_some_and(|series| !series.is_empty())
+                && status["sweeps"]["count"] != 0
+                && status["negative_entries"] == 1
         });
-        for (figure, expected) in [("requests", 11), ("hits", 8), ("negative_hits", 1), ("misses", 1), ("loads", 1), ("load_failures", 0), ("loading", 0), ("entries", 2)] {
+        for (figure, expected) in [
+            ("requests", 11),
+            ("hits", 8),
+            ("negative_hits", 1),
+            ("misses", 1),
+            ("loads", 1),
+            ("load_failures", 0),
+            ("loading", 0),
+            ("entries", 2),
+        ] {
             assert_eq!(status[figure], expected, "{map}, {figure}: {status}");
         }
         assert_eq!((&status["instance"], &status["ready"]), (&"one".into(), &true.into()));
         assert_eq!(status["map_stats"].is_object(), map == "readmostly");
         assert!(status["near_cache"].is_null());
         assert!(status["resident_bytes"].as_u64().unwrap() > 1 << 20);
-        let counted: f64 = status["series"].as_array().unwrap().iter().map(|second| second["rate"].as_f64().unwrap()).sum();
+        let counted: f64 =
+            status["series"].as_array().unwrap().iter().map(|second| second["rate"].as_f64().unwrap()).sum();
         assert!((5.0..20.0).contains(&counted), "{map}: {status}");
         let metrics = server.get("/metrics");
         assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
-        for line in ["cache_hits_total{instance_name=\"one\"} 8", "cache_request_duration_seconds_bucket{instance_name=\"one\",outcome=\"hit\",le=\"+Inf\"} 8", "cache_entries{instance_name=\"one\"} 2", "cache_breaker{instance_name=\"one\"} 0"] {
+        for line in [
+            "cache_hits_total{instance_name=\"one\"} 8",
+            "cache_request_duration_seconds_bucket{instance_name=\"one\",outcome=\"hit\",le=\"+Inf\"} 8",
+            "cache_entries{instance_name=\"one\"} 2",
+            "cache_breaker{instance_name=\"one\"} 0",
+        ] {
             assert!(metrics.text().contains(line), "{map}, {line}: {}", metrics.text());
         }
         assert_eq!(metrics.text().contains("cache_map_promotions"), map == "readmostly");

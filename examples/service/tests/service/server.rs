@@ -13,61 +13,61 @@ use tempfile::TempDir;
 use ureq::http::{HeaderMap, Request};
 use ureq::{Agent, RequestExt as _};
 
-pub const MAPS: [&str; 4] = ["readmostly", "dashmap", "moka", "rwlock"];
+pub(crate) const MAPS: [&str; 4] = ["readmostly", "dashmap", "moka", "rwlock"];
 
 /// Nothing here takes that long unless it hangs.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A service that is running; it is killed when this is dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub url: String,
+    pub(crate) url: String,
     agent: Agent,
 }
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// A folder for a database and a warm file.
-pub struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Place(tempfile::tempdir().unwrap())
     }
 
-    pub fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.0.path().join("database")
     }
 
-    pub fn warm_file(&self) -> PathBuf {
+    pub(crate) fn warm_file(&self) -> PathBuf {
         self.0.path().join("warm")
     }
 
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.0.path().join("log")
     }
 }
 
-pub fn command(place: &Place, args: &[&str]) -> Command {
+pub(crate) fn command(place: &Place, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_readmostly-service"));
     command.args(["serve", "--faults", "--threads", "2", "--database"]).arg(place.database()).args(args);
     if !args.contains(&"--listen") {
@@ -77,11 +77,11 @@ pub fn command(place: &Place, args: &[&str]) -> Command {
 }
 
 impl Server {
-    pub fn start(place: &Place, args: &[&str]) -> Server {
+    pub(crate) fn start(place: &Place, args: &[&str]) -> Server {
         Server::start_with(&mut command(place, args), place)
     }
 
-    pub fn start_with(command: &mut Command, place: &Place) -> Server {
+    pub(crate) fn start_with(command: &mut Command, place: &Place) -> Server {
         let mut server = Server::spawn(command, place);
         let stdout = server.child.stdout.take().unwrap();
         let mut line = String::new();
@@ -92,14 +92,20 @@ impl Server {
     }
 
     /// Without waiting until it serves.
-    pub fn spawn(command: &mut Command, place: &Place) -> Server {
+    pub(crate) fn spawn(command: &mut Command, place: &Place) -> Server {
         let log = std::fs::File::options().create(true).append(true).open(place.log()).unwrap();
         let child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(LIMIT)).build().new_agent();
         Server { child, url: String::new(), agent }
     }
 
-    pub fn try_send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
+    pub(crate) fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -110,39 +116,39 @@ impl Server {
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.read_to_vec()? })
     }
 
-    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.try_send(method, path, headers, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], b"")
     }
 
-    pub fn put(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub(crate) fn put(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
         self.send("PUT", path, &[], body.as_ref())
     }
 
-    pub fn delete(&self, path: &str) -> Answer {
+    pub(crate) fn delete(&self, path: &str) -> Answer {
         self.send("DELETE", path, &[], b"")
     }
 
     /// Status, `x-cache` and body of a read.
-    pub fn read(&self, path: &str) -> (u16, String, String) {
+    pub(crate) fn read(&self, path: &str) -> (u16, String, String) {
         let answer = self.get(path);
         let body = if answer.status == 200 { answer.text().to_owned() } else { String::new() };
         (answer.status, answer.header("x-cache").to_owned(), body)
     }
 
-    pub fn fault(&self, query: &str) {
+    pub(crate) fn fault(&self, query: &str) {
         assert_eq!(self.send("POST", &format!("/faults/{query}"), &[], b"").status, 204);
     }
 
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         self.get("/status.json").json()
     }
 
     /// Waits until the status is as `f` wants it.
-    pub fn wait_for(&self, what: &str, f: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait_for(&self, what: &str, f: impl Fn(&Value) -> bool) -> Value {
         let end = Instant::now() + LIMIT;
         loop {
             let status = self.status();
@@ -154,24 +160,24 @@ impl Server {
         }
     }
 
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.url.strip_prefix("http://").unwrap()).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream
     }
 
     /// SIGKILL.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits for the end.
-    pub fn wait(mut self) -> ExitStatus {
+    pub(crate) fn wait(mut self) -> ExitStatus {
         let end = Instant::now() + LIMIT;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -183,7 +189,7 @@ impl Server {
     }
 
     /// SIGTERM, and a good end.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.signal(Signal::TERM);
         assert!(self.wait().success());
     }
@@ -197,18 +203,18 @@ impl Drop for Server {
     }
 }
 
-pub fn log(place: &Place) -> String {
+pub(crate) fn log(place: &Place) -> String {
     std::fs::read_to_string(place.log()).unwrap()
 }
 
 /// Everything until the other side closes; an error of the connection counts as that.
-pub fn read_all(mut stream: TcpStream) -> String {
+pub(crate) fn read_all(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-pub fn flip_byte(path: &Path, at: usize) {
+pub(crate) fn flip_byte(path: &Path, at: usize) {
     let mut bytes = std::fs::read(path).unwrap();
     bytes[at] ^= 1;
     std::fs::write(path, bytes).unwrap();

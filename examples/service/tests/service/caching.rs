@@ -1,0 +1,87 @@
+//! Time: expiry, negative entries, sweeps and their breaker.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::server::{MAPS, Place, Server};
+
+#[test]
+fn a_value_expires_and_its_absence_is_remembered_for_a_while() {
+    for map in MAPS {
+        let place = Place::new();
+        let server = Server::start(&place, &["--map", map, "--negative-ttl", "400ms"]);
+        let begin = Instant::now();
+        server.put("/cache/a?ttl=0.5", "short");
+        server.put("/cache/b?ttl=60", "long");
+        assert_eq!(server.read("/cache/a"), (200, "hit".into(), "short".into()), "{map}");
+        sleep(Duration::from_millis(510).saturating_sub(begin.elapsed()));
+        assert_eq!(server.read("/cache/a"), (404, "miss".into(), String::new()), "{map}: served after its time");
+        assert_eq!(server.read("/cache/a"), (404, "negative".into(), String::new()), "{map}");
+        assert_eq!(server.read("/cache/b").0, 200);
+        sleep(Duration::from_millis(420));
+        assert_eq!(
+            server.read("/cache/a"),
+            (404, "miss".into(), String::new()),
+            "{map}: the absence was remembered too long"
+        );
+        assert_eq!(server.put("/cache/a", "new").status, 201, "{map}: where a value has expired there is none");
+        assert_eq!(server.read("/cache/a"), (200, "hit".into(), "new".into()), "{map}");
+        assert_eq!(server.status()["loads"], 2, "{map}");
+    }
+}
+
+#[test]
+fn conditions_see_no_expired_value() {
+    let place = Place::new();
+    let server = Server::start(&place, &[]);
+    let tag = server.put("/cache/a?ttl=0.05", "one").header("etag").to_owned();
+    sleep(Duration::from_millis(60));
+    assert_eq!(server.send("PUT", "/cache/a", &[("if-match", &tag)], b"no").status, 412);
+    assert_eq!(server.delete("/cache/a").status, 404);
+    assert_eq!(server.send("PUT", "/cache/a", &[("if-none-match", "*")], b"two").status, 201);
+    assert_eq!(server.read("/cache/a"), (200, "hit".into(), "two".into()));
+}
+
+#[test]
+fn sweeps_empty_the_cache_of_what_has_expired_and_the_database_too() {
+    for map in MAPS {
+        let place = Place::new();
+        let server = Server::start(&place, &["--map", map, "--sweep-every", "50ms"]);
+        for n in 0..50 {
+            server.put(&format!("/cache/short{n}?ttl=0.2"), "x");
+            server.put(&format!("/cache/long{n}"), "x");
+        }
+        let status = server.wait_for("swept cache", |status| status["entries"] == 50);
+        assert!(status["sweeps"]["expired"].as_u64().unwrap() >= 50, "{map}: {status}");
+        assert_eq!(status["sweeps"]["breaker"], "closed");
+        assert_eq!(server.read("/cache/long7"), (200, "hit".into(), "x".into()), "{map}");
+        // The rows go with the sweep after the one that emptied the cache at the latest.
+        let swept = status["sweeps"]["count"].as_u64().unwrap();
+        server.wait_for("further sweep", |status| status["sweeps"]["count"].as_u64().unwrap() > swept + 1);
+        server.stop();
+        let database = rusqlite::Connection::open(place.database()).unwrap();
+        let rows: usize = database.query_row("SELECT count(*) FROM entries", (), |row| row.get(0)).unwrap();
+        assert_eq!(rows, 50, "{map}");
+    }
+}
+
+#[test]
+fn slow_sweeps_are_suspended_and_taken_up_again() {
+    let place = Place::new();
+    let server = Server::start(&place, &["--sweep-every", "50ms", "--sweep-slo", "100ms"]);
+    server.wait_for("sweep", |status| status["sweeps"]["count"] != 0);
+    server.fault("sweep?millis=150");
+    let open = server.wait_for("open breaker", |status| status["sweeps"]["breaker"] == "open");
+    assert!(open["sweeps"]["longest_slice_us"].as_f64().unwrap() >= 150e3, "{open}");
+    let metrics = server.get("/metrics");
+    assert!(metrics.text().contains("cache_breaker{instance_name=\"readmostly-service\"}"));
+    // Suspended or not, expired entries are not served.
+    server.put("/cache/a?ttl=0.05", "x");
+    sleep(Duration::from_millis(60));
+    assert_eq!(server.read("/cache/a").0, 404);
+    server.wait_for("half-open breaker", |status| status["sweeps"]["breaker"] == "half-open");
+    server.fault("sweep?millis=0");
+    let closed = server.wait_for("closed breaker", |status| status["sweeps"]["breaker"] == "closed");
+    let swept = closed["sweeps"]["count"].as_u64().unwrap();
+    server.wait_for("sweep", |status| status["sweeps"]["count"].as_u64().unwrap() > swept);
+}
