@@ -3,9 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use readmostly::Cursor;
+use readmostly::{Cursor, LoadingMap};
 
-use super::loading::LoadingMap;
 use super::{Cache, Load, Loaded, Slice};
 use crate::entry::{Entry, Key, Moment};
 
@@ -65,7 +64,7 @@ impl<M: Map> Cache for Flights<M> {
                 }
             };
             loop {
-                let entry = Entry::clone(&self.flights.get_or_load_async(Key::clone(&key), fly).await?);
+                let entry = self.flights.get_or_load_async(Key::clone(&key), fly).await?.value().clone();
                 if loaded.load(Relaxed) {
                     self.land(Key::clone(&key), &entry);
                     return Ok(entry);

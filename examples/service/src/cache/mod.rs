@@ -1,7 +1,6 @@
 //! The cache, on each of the maps.
 
 mod flights;
-mod loading;
 mod peers;
 mod readmostly;
 

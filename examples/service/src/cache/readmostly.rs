@@ -3,9 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use readmostly::{Cursor, Stats};
+use readmostly::{Cursor, LoadingMap, Stats};
 
-use super::loading::LoadingMap;
 use super::{Cache, Load, Loaded, Slice};
 use crate::entry::{Entry, Key, Moment};
 
@@ -25,7 +24,7 @@ impl ReadmostlyCache {
 impl Cache for ReadmostlyCache {
     fn get(&self, key: &str, now: Moment) -> Option<Entry> {
         let entry = self.0.get(key)?;
-        (!entry.is_expired(now)).then(|| Entry::clone(&entry))
+        (!entry.is_expired(now)).then(|| entry.value().clone())
     }
 
     fn get_or_load<'a>(&'a self, key: Key, now: Moment, load: Load<'a>) -> Loaded<'a> {
@@ -37,7 +36,7 @@ impl Cache for ReadmostlyCache {
                     loaded.store(true, Relaxed);
                     load()
                 };
-                let entry = Entry::clone(&self.0.get_or_load_async(Key::clone(&key), load).await?);
+                let entry = self.0.get_or_load_async(Key::clone(&key), load).await?.value().clone();
                 // Another's load may have begun before `now` and its result have expired since.
                 if loaded.load(Relaxed) || !entry.is_expired(now) {
                     return Ok(entry);

@@ -133,6 +133,11 @@ fn sweeps_remove_what_has_expired_and_count_what_is_negative() {
             negative += slice.negative;
             from = slice.rest;
         }
+        if map == "moka" {
+            // It looks once a second, at its own clock.
+            std::thread::sleep(Duration::from_millis(1100));
+            expired += cache.sweep(now, Duration::ZERO, Cursor::default()).expired;
+        }
         assert_eq!((expired, negative, cache.len()), (250, 250, 750), "{map}");
         let seen = Mutex::new(0);
         cache.for_each(&mut |_, _| *seen.lock().unwrap() += 1);
