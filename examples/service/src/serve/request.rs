@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use headers::{ETag, HeaderMapExt as _, IfNoneMatch};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -19,6 +19,9 @@ use crate::store::{self, Condition, StoreError};
 
 /// In bytes, after decoding.
 const LONGEST_KEY: usize = 512;
+/// How many bytes of a body that is too long are read and forgotten. A client that is still sending when the connection
+/// is closed may not see the answer.
+const PATIENCE: usize = 16 << 20;
 
 /// An answer of one line that says what was expected.
 #[derive(Debug)]
@@ -97,10 +100,12 @@ pub(super) fn etag(version: u64) -> HeaderValue {
 
 /// Whether a reader of `version` says that it has it.
 pub(super) fn is_known(headers: &HeaderMap, version: u64) -> Result<bool, Refusal> {
-    if !headers.contains_key(IF_NONE_MATCH) {
-        return Ok(false);
-    }
+    let Some(value) = headers.get(IF_NONE_MATCH) else { return Ok(false) };
     let bad = || Refusal::bad("bad If-None-Match; expected ETags in quotes, or *");
+    let text = value.to_str().map_err(|_| bad())?.trim();
+    if text != "*" && !(text.trim_start_matches("W/").starts_with('"') && text.ends_with('"')) {
+        return Err(bad());
+    }
     let known = headers.typed_try_get::<IfNoneMatch>().map_err(|_| bad())?.ok_or_else(bad)?;
     let tag: ETag = format!("\"{version}\"").parse().map_err(|_| bad())?;
     Ok(!known.precondition_passes(&tag))
@@ -133,20 +138,30 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 
 /// The whole body, of at most `limit` bytes, unless it takes longer than `time` to arrive.
 pub(super) async fn body(headers: &HeaderMap, body: Body, limit: usize, time: Duration) -> Result<Bytes, Refusal> {
-    let too_long =
-        || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("body too long; expected {limit} bytes at most"));
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(too_long());
-    }
-    match timeout(time, Limited::new(body, limit).collect()).await {
-        // A copy, since the bytes as they came share the connection's buffer, which would be kept as long as they are.
-        Ok(Ok(body)) => Ok(Bytes::copy_from_slice(&body.to_bytes())),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
-        Ok(Err(error)) => Err(Refusal::bad(format!("broken body: {error}; expected all of it"))),
-        Err(_) => {
-            let message = format!("slow body; expected it within {}", humantime::format_duration(time));
-            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message))
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    timeout(time, collect(body, announced.unwrap_or(0), limit)).await.unwrap_or_else(|_| {
+        let message = format!("slow body; expected it within {}", humantime::format_duration(time));
+        Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message))
+    })
+}
+
+/// Copies the body: as it comes, it shares the connection's buffer, which would be kept as long as the value is.
+async fn collect(mut body: Body, announced: usize, limit: usize) -> Result<Bytes, Refusal> {
+    let mut bytes = Vec::with_capacity(announced.min(limit));
+    let mut length = 0;
+    while length <= limit + PATIENCE
+        && let Some(frame) = body.frame().await
+    {
+        let frame = frame.map_err(|error| Refusal::bad(format!("broken body: {error}; expected all of it")))?;
+        let data = frame.data_ref().map_or(&[][..], |data| data);
+        length += data.len();
+        if length <= limit {
+            bytes.extend_from_slice(data);
         }
     }
+    if length > limit {
+        let message = format!("body too long; expected {limit} bytes at most");
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+    }
+    Ok(Bytes::from(bytes))
 }

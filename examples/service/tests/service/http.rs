@@ -169,6 +169,11 @@ fn bad_input_is_refused_in_one_line_that_says_what_was_expected() {
         assert!(text.contains("expected") && text.ends_with('\n') && text.lines().count() == 1, "{case}");
         assert!(answer.header("content-type").starts_with("text/plain"), "{case}");
     }
+    assert_eq!(
+        server.put("/cache/a", vec![b'x'; 8 << 20]).status,
+        413,
+        "more than fits into the buffers of a connection"
+    );
     assert_eq!(server.put("/cache/a", &big[..1000]).status, 201, "as long as the limit");
     assert_eq!(server.send("GET", "/cache/a", &[("if-none-match", "unquoted")], b"").status, 400);
 }
