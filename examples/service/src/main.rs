@@ -25,14 +25,14 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serves the cache over HTTP.
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Sends requests to a cache that is being served, at a steady rate, and reports how long they took.
     Load(load::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Load(args) => load::run(args),
     }
 }

@@ -122,6 +122,9 @@ fn swaps_by_several_clients_lose_nothing() {
     }
 }
 
+/// The status expected, the method, the path, headers and the body.
+type Case<'a> = (u16, &'a str, &'a str, &'a [(&'a str, &'a str)], &'a [u8]);
+
 #[test]
 fn bad_input_is_refused_in_one_line_that_says_what_was_expected() {
     let place = Place::new();
@@ -129,7 +132,7 @@ fn bad_input_is_refused_in_one_line_that_says_what_was_expected() {
     let long = format!("/cache/{}", "k".repeat(513));
     let big = [b'x'; 1001];
     let none: &[(&str, &str)] = &[];
-    let cases: &[(u16, &str, &str, &[(&str, &str)], &[u8])] = &[
+    let cases: &[Case<'_>] = &[
         (400, "GET", "/cache/%FF", none, b""),
         (400, "GET", "/cache/a%00b", none, b""),
         (400, "GET", "/cache/a%0Ab", none, b""),
