@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::entry::{Key, Moment};
+use crate::entry::Moment;
 use crate::store::{self, Condition, StoreError};
 
 /// In bytes, after decoding.
@@ -62,7 +62,7 @@ impl From<StoreError> for Refusal {
     }
 }
 
-pub(super) fn key(path: Result<Path<String>, PathRejection>) -> Result<Key, Refusal> {
+pub(super) fn key(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
     let Ok(Path(key)) = path else { return Err(Refusal::bad("bad key; expected UTF-8, percent-encoded")) };
     if key.len() > LONGEST_KEY {
         let message = format!("a key of {} bytes; expected at most {LONGEST_KEY}", key.len());
@@ -71,7 +71,7 @@ pub(super) fn key(path: Result<Path<String>, PathRejection>) -> Result<Key, Refu
     if key.contains(char::is_control) {
         return Err(Refusal::bad("bad key; expected no control characters"));
     }
-    Ok(Key::from(key))
+    Ok(key)
 }
 
 #[derive(Debug, Deserialize)]

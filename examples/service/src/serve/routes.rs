@@ -21,13 +21,13 @@ use super::app::App;
 use super::meters::Outcome;
 use super::request::{self, PutQuery, Refusal};
 use super::{metrics, resident_bytes};
-use crate::entry::{Entry, Moment};
+use crate::entry::{Entry, Key, Moment};
 use crate::status::{self, Status};
 use crate::store::faults::{Fault, Mode};
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
-type Key = Result<Path<String>, PathRejection>;
+type KeyPath = Result<Path<String>, PathRejection>;
 type Answer = Result<Response, Refusal>;
 
 pub(super) fn router(app: Arc<App>, prometheus: PrometheusHandle) -> Router {
@@ -35,20 +35,21 @@ pub(super) fn router(app: Arc<App>, prometheus: PrometheusHandle) -> Router {
         .route("/cache/{key}", get(read).put(write).delete(delete))
         .layer(CatchPanicLayer::custom(|_| panicked()))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), watch));
-    let mut router = Router::new()
-        .merge(keys)
+    let mut others = Router::new()
         .route("/metrics", get(move |State(app): State<Arc<App>>| async move { render(&app, &prometheus) }))
         .route("/status", get(status::page))
         .route("/status.json", get(status_json))
         .route("/health", get(|| async { "ok\n" }))
         .route("/ready", get(ready));
     if app.args.faults {
-        router = router
+        others = others
             .route("/faults/database", post(fault_database))
             .route("/faults/sweep", post(fault_sweep))
             .route("/faults/panic", post(|| async { panic_on_purpose() }));
     }
-    router
+    others
+        .layer(CatchPanicLayer::custom(|_| panicked()))
+        .merge(keys)
         .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, "no such path; expected /cache/KEY or /status") })
         .method_not_allowed_fallback(|| async {
             Refusal::new(
@@ -56,7 +57,6 @@ pub(super) fn router(app: Arc<App>, prometheus: PrometheusHandle) -> Router {
                 "no such method here; expected one that the Allow header names",
             )
         })
-        .layer(CatchPanicLayer::custom(|_| panicked()))
         .with_state(app)
 }
 
@@ -81,14 +81,14 @@ async fn watch(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     response
 }
 
-async fn read(State(app): State<Arc<App>>, key: Key, headers: HeaderMap) -> Answer {
+async fn read(State(app): State<Arc<App>>, key: KeyPath, headers: HeaderMap) -> Answer {
     let key = request::key(key)?;
     let now = Moment::now();
     if let Some(entry) = app.cache.get(&key, now) {
         let outcome = if entry.value.is_some() { Outcome::Hit } else { Outcome::NegativeHit };
         return answer(entry, outcome, &headers);
     }
-    answer(app.load(key, now).await?, Outcome::Miss, &headers)
+    answer(app.load(Key::from(key), now).await?, Outcome::Miss, &headers)
 }
 
 fn answer(entry: Entry, outcome: Outcome, headers: &HeaderMap) -> Answer {
@@ -118,7 +118,7 @@ fn answer(entry: Entry, outcome: Outcome, headers: &HeaderMap) -> Answer {
 
 async fn write(
     State(app): State<Arc<App>>,
-    key: Key,
+    key: KeyPath,
     query: Result<Query<PutQuery>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
@@ -130,7 +130,7 @@ async fn write(
     request::expiry(&query)?;
     let value = request::body(&headers, body, app.args.body_limit, app.args.client_timeout).await?;
     let expires = request::expiry(&query)?;
-    let written = app.in_time(app.store.put(key, value, expires, condition)).await?;
+    let written = app.in_time(app.store.put(Key::from(key), value, expires, condition)).await?;
     let status = if written.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
     let mut response = status.into_response();
     response.headers_mut().insert(ETAG, request::etag(written.version));
@@ -138,10 +138,10 @@ async fn write(
     Ok(response)
 }
 
-async fn delete(State(app): State<Arc<App>>, key: Key, headers: HeaderMap) -> Answer {
+async fn delete(State(app): State<Arc<App>>, key: KeyPath, headers: HeaderMap) -> Answer {
     let key = request::key(key)?;
     let condition = request::condition(&headers)?;
-    if !app.in_time(app.store.delete(key, condition)).await? {
+    if !app.in_time(app.store.delete(Key::from(key), condition)).await? {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "no such key; expected one that was put and has not expired"));
     }
     let mut response = StatusCode::NO_CONTENT.into_response();

@@ -72,6 +72,7 @@ impl Writer {
             for job in std::iter::once(first).chain(jobs.try_iter()).take(BATCH) {
                 match job {
                     Job::Write(write) => writes.push(write),
+                    Job::Expire { reply, .. } if reply.is_closed() => {}
                     Job::Expire { limit, reply } => drop(reply.send(self.expire(limit))),
                     Job::Stop => stopped = true,
                 }
