@@ -70,12 +70,18 @@ async fn a_load_that_was_dropped_leaves_its_turn_to_another() {
     }
 }
 
+fn publish_and_sweep(cache: &dyn Cache) {
+    cache.publish(key(), expiring(2, NOW));
+    cache.sweep(NOW, Duration::from_secs(1), Cursor::default());
+}
+
 /// What was read before a write must not be cached after it.
 #[tokio::test]
 async fn a_write_during_a_load_prevails() {
     type Write = fn(&dyn Cache);
-    let writes: [(&str, Write, Option<Entry>); 3] = [
+    let writes: [(&str, Write, Option<Entry>); 4] = [
         ("publish", |cache| cache.publish(key(), entry(2)), Some(entry(2))),
+        ("publish what expires", publish_and_sweep, None),
         ("invalidate", |cache| cache.invalidate("key"), None),
         ("clear", |cache| cache.clear(), None),
     ];
