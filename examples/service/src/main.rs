@@ -8,6 +8,10 @@
 mod cache;
 mod entry;
 mod load;
+mod near;
+#[cfg(test)]
+#[path = "../tests/common/redis.rs"]
+mod redis_server;
 mod serve;
 mod status;
 mod store;

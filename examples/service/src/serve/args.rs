@@ -23,6 +23,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL")]
     pub(crate) redis: Option<String>,
 
+    /// Begins all keys in Redis; no others are read or written
+    #[arg(long, default_value = "readmostly:", requires = "redis", value_name = "TEXT")]
+    pub(crate) redis_prefix: String,
+
+    /// How long cached entries are served, marked as stale, after the last sign of life from Redis, although others may
+    /// have changed them unseen
+    #[arg(long, value_parser = parse_duration, default_value = "0s", requires = "redis", value_name = "TIME")]
+    pub(crate) redis_grace: Duration,
+
     /// Map that holds the cached entries
     #[arg(long, value_enum, default_value_t = MapKind::Readmostly)]
     pub(crate) map: MapKind,

@@ -30,6 +30,7 @@ pub(crate) use self::args::Args;
 use self::meters::{Gauges, Meters};
 use self::sweep::{SweepFigures, Sweeper};
 use crate::cache::{self, Cache};
+use crate::near;
 use crate::store::{self, faults::Faults};
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
@@ -81,7 +82,16 @@ async fn open(args: Args, threads: usize) -> anyhow::Result<Arc<App>> {
     let cache = cache::new(args.map);
     let faults = Arc::new(Faults::default());
     let store = match &args.redis {
-        Some(url) => store::redis::connect(url, Arc::clone(&cache)).await?,
+        Some(url) => {
+            let options = near::Options {
+                url: url.clone(),
+                prefix: args.redis_prefix.clone(),
+                instance: args.instance.clone(),
+                grace: args.redis_grace,
+                timeout: args.load_timeout,
+            };
+            Arc::new(store::redis::RedisStore::open(options, Arc::clone(&cache)).await?)
+        }
         None => {
             let (faults, cache) = (Arc::clone(&faults), Arc::clone(&cache));
             store::sqlite::open(args.database.as_deref(), args.negative_ttl, faults, cache)?

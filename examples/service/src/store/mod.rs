@@ -70,16 +70,39 @@ pub(crate) trait Store: Send + Sync {
         None
     }
 
+    /// What is known of the entries that are cached: whether others may have changed them unseen. Asked on every hit.
+    fn freshness(&self) -> Freshness {
+        Freshness::Fresh
+    }
+
+    /// Waits until entries that are cached are known to be current; an error if that takes too long.
+    async fn proven(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Finishes the writes that were begun, and closes the database.
     async fn close(&self);
+}
+
+/// What is known of the entries that are cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// Nobody else changes them, or changes are seen.
+    Fresh,
+    /// Changes may have been missed; by the options they may be served all the same, and are to be marked as stale.
+    Stale,
+    /// Changes may have been missed. They are not to be served before [`Store::proven`].
+    Unproven,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct NearCache {
     /// Messages of invalidation arrive.
     pub(crate) connected: bool,
+    /// How often it was connected: the first time, and after each loss.
+    pub(crate) connections: u64,
     pub(crate) invalidations: u64,
-    /// How often everything cached was dropped, because messages may have been missed.
+    /// How often everything cached was dropped, because the server was flushed or messages may have been missed.
     pub(crate) flushes: u64,
 }
 
