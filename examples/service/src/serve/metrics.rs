@@ -42,6 +42,10 @@ pub(super) fn install(instance: &str) -> anyhow::Result<PrometheusHandle> {
     describe_gauge!("cache_loading", "Loads under way");
     describe_gauge!("cache_breaker", "The sweeper's circuit breaker: 0 closed, 1 half-open, 2 open");
     describe_gauge!("cache_ready", "1 while the cache is served");
+    describe_gauge!("cache_near_connected", "1 while the server tells of what others change");
+    describe_counter!("cache_near_connections_total", "Times that the server was connected to");
+    describe_counter!("cache_near_invalidations_total", "Keys that the server said had changed");
+    describe_counter!("cache_near_flushes_total", "Times that all that was cached was dropped, as some of it may have changed");
     describe_gauge!("process_resident_memory_bytes", Unit::Bytes, "Resident memory");
     Ok(handle)
 }
@@ -70,6 +74,7 @@ pub(super) fn refresh(app: &App) {
     gauge!("process_resident_memory_bytes").set(resident_bytes() as f64);
     if let Some(near) = app.store.near_cache() {
         gauge!("cache_near_connected").set(if near.connected { 1.0 } else { 0.0 });
+        counter!("cache_near_connections_total").absolute(near.connections);
         counter!("cache_near_invalidations_total").absolute(near.invalidations);
         counter!("cache_near_flushes_total").absolute(near.flushes);
     }

@@ -23,6 +23,7 @@ use super::request::{self, PutQuery, Refusal};
 use super::{metrics, resident_bytes};
 use crate::entry::{Entry, Key, Moment};
 use crate::status::{self, Status};
+use crate::store::Freshness;
 use crate::store::faults::{Fault, Mode};
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -83,20 +84,27 @@ async fn watch(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
 
 async fn read(State(app): State<Arc<App>>, key: KeyPath, headers: HeaderMap) -> Answer {
     let key = request::key(key)?;
+    let stale = match app.store.freshness() {
+        Freshness::Fresh => false,
+        Freshness::Stale => true,
+        Freshness::Unproven => {
+            app.store.proven().await?;
+            false
+        }
+    };
     let now = Moment::now();
     if let Some(entry) = app.cache.get(&key, now) {
-        let outcome = if entry.value.is_some() { Outcome::Hit } else { Outcome::NegativeHit };
-        return answer(entry, outcome, &headers);
+        let (outcome, source) = match entry.value {
+            Some(_) => (Outcome::Hit, "hit"),
+            None => (Outcome::NegativeHit, "negative"),
+        };
+        return answer(entry, outcome, if stale { "stale" } else { source }, &headers);
     }
-    answer(app.load(Key::from(key), now).await?, Outcome::Miss, &headers)
+    answer(app.load(Key::from(key), now).await?, Outcome::Miss, "miss", &headers)
 }
 
-fn answer(entry: Entry, outcome: Outcome, headers: &HeaderMap) -> Answer {
-    let source = match outcome {
-        Outcome::Hit => "hit",
-        Outcome::NegativeHit => "negative",
-        _ => "miss",
-    };
+/// `source`: for `x-cache`.
+fn answer(entry: Entry, outcome: Outcome, source: &'static str, headers: &HeaderMap) -> Answer {
     let mut response = match entry.value {
         None => Refusal::new(StatusCode::NOT_FOUND, "no such key; expected one that was put and has not expired")
             .into_response(),
