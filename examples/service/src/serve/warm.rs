@@ -138,16 +138,21 @@ fn read_batch(reader: &mut impl Read) -> anyhow::Result<Vec<Warm>> {
 }
 
 /// Caches those entries whose version the database still holds.
+///
+/// They are cached first and asked about afterwards: what others change from then on is invalidated by the store, and
+/// must find its entry here.
 async fn take(batch: Vec<Warm>, cache: &dyn Cache, store: &dyn Store) -> anyhow::Result<usize> {
-    let keys = batch.iter().map(|warm| Key::clone(&warm.key)).collect();
-    let held = store.versions(keys).await?;
-    let now = Moment::now();
+    let versions: Vec<(Key, u64)> = batch.iter().map(|warm| (Key::clone(&warm.key), warm.version)).collect();
+    for warm in batch {
+        cache.publish(warm.key, Entry::present(warm.version, warm.expires, warm.value));
+    }
+    let held = store.versions(versions.iter().map(|(key, _)| Key::clone(key)).collect()).await?;
     let mut taken = 0;
-    for (warm, held) in batch.into_iter().zip(held) {
-        let entry = Entry::present(warm.version, warm.expires, warm.value);
-        if held == Some(entry.version) && !entry.is_expired(now) {
-            cache.publish(warm.key, entry);
+    for ((key, version), held) in versions.into_iter().zip(held) {
+        if held == Some(version) {
             taken += 1;
+        } else {
+            cache.invalidate(&key);
         }
     }
     Ok(taken)
