@@ -22,6 +22,9 @@ const MEASURED: [&str; 11] = [
     "hashbrown",
 ];
 
+/// The package of this program.
+const PACKAGE: &str = env!("CARGO_PKG_NAME");
+
 /// Where, when and with what something was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
@@ -44,13 +47,18 @@ pub struct Environment {
 impl Environment {
     /// Describes this machine and build.
     pub fn describe(cores: usize) -> Self {
+        Self::describe_for(PACKAGE, cores)
+    }
+
+    /// The same for the program of another package.
+    pub fn describe_for(package: &str, cores: usize) -> Self {
         Self {
             processor: processor(),
             cores,
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             load: load(),
             date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
-            command: command(std::env::args().skip(1)),
+            command: command_of(package, std::env::args().skip(1)),
             versions: peers::versions(&MEASURED)
                 .into_iter()
                 .map(|(name, version)| (name.to_owned(), version))
@@ -66,12 +74,17 @@ impl Environment {
 
 /// What runs this program with `arguments`.
 pub fn command(arguments: impl IntoIterator<Item = String>) -> String {
+    command_of(PACKAGE, arguments)
+}
+
+/// What runs the program of a package with `arguments`.
+pub fn command_of(package: &str, arguments: impl IntoIterator<Item = String>) -> String {
     let quoted =
         |argument: String| match argument.chars().all(|c| c.is_ascii_alphanumeric() || "-_=.,:/+@%".contains(c)) {
             true if !argument.is_empty() => argument,
             _ => format!("'{}'", argument.replace('\'', r"'\''")),
         };
-    let program = "cargo run --release -p readmostly-bench --".to_owned();
+    let program = format!("cargo run --release -p {package} --");
     std::iter::once(program).chain(arguments.into_iter().map(quoted)).collect::<Vec<_>>().join(" ")
 }
 

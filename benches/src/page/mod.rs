@@ -17,9 +17,15 @@ const STYLE: &str = include_str!("style.css");
 /// Texts in tables that are longer than this are broken.
 const LONG: usize = 32;
 const TITLE: &str = "readmostly: measurements";
+const LEAD: &str = "Contenders take turns round by round in one process, with the same hasher, allocator and keys.";
 
 /// A page with everything in `documents`.
 pub fn page(documents: &[Document]) -> String {
+    titled(TITLE, LEAD, documents)
+}
+
+/// The same under another title; `lead` says how the contenders were set against each other.
+pub fn titled(title: &str, lead: &str, documents: &[Document]) -> String {
     let sections = || documents.iter().flat_map(|document| &document.sections);
     let numbers: Vec<usize> = documents
         .iter()
@@ -31,14 +37,14 @@ pub fn page(documents: &[Document]) -> String {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (TITLE) }
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                h1 { (TITLE) }
+                h1 { (title) }
                 p.lead {
-                    "Contenders take turns round by round in one process, with the same hasher, allocator and keys. "
-                    "A figure is the median over the rounds, with the quartiles in parentheses; a ratio is taken within "
+                    (lead)
+                    " A figure is the median over the rounds, with the quartiles in parentheses; a ratio is taken within "
                     "each round, and " em { "unclear" } " if it spreads further than it is away from 1. "
                     "Point at a line to see it alone."
                 }

@@ -18,6 +18,7 @@ const MAPS: &[(&str, Hue, usize)] = &[
     ("flurry", "amber", 0),
     ("std-rwlock", "grey", 0),
     ("std-mutex", "grey", 1),
+    ("rwlock", "grey", 2), // as the service calls it
     ("parking-lot-rwlock", "stone", 0),
     ("parking-lot-mutex", "stone", 1),
     ("arc-swap", "sky", 0),
