@@ -108,6 +108,11 @@ impl Latencies {
         self.0.value_at_quantile(share)
     }
 
+    /// The share (0 to 1) of latencies that are at most so many nanoseconds.
+    pub fn quantile_below(&self, ns: u64) -> f64 {
+        self.0.quantile_below(ns)
+    }
+
     /// The figures that matter, in nanoseconds.
     pub fn percentiles(&self) -> Percentiles {
         Percentiles {
