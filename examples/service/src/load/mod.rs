@@ -30,7 +30,7 @@ use outcome::Outcome;
 use plan::Plan;
 use process::Service;
 use readmostly_bench::document::Section;
-use std::{sync::Arc, time::Duration};
+use std::{ffi::OsStr, sync::Arc, time::Duration};
 
 /// Unless `--rate` says otherwise.
 const DEFAULT_RATE: f64 = 5_000.0;
@@ -168,9 +168,13 @@ fn fill(driver: &Driver, plan: &Arc<Plan>, ledger: Option<Arc<Ledger>>, progress
 /// Starts the service on a map, with a database in a temporary folder.
 fn start(args: &Args, map: MapKind) -> Result<Service> {
     let program = std::env::current_exe().context("could not find this program")?;
+    let folder = tempfile::Builder::new().prefix("readmostly-load-").tempdir().context("could not make a folder")?;
+    let database = folder.path().join("cache.sqlite");
     let threads = args.server_threads.to_string();
-    let arguments = ["--map", compare::name(map), "--threads", &threads];
-    Service::start(&program, arguments).context("could not start the service")
+    let mut arguments = ["--map", compare::name(map), "--threads", &threads, "--database"].map(OsStr::new).to_vec();
+    arguments.push(database.as_os_str());
+    let service = Service::start(&program, arguments).context("could not start the service")?;
+    Ok(service.keeping(folder))
 }
 
 fn target_of(service: &Service) -> Result<Target> {

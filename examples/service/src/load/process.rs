@@ -17,28 +17,31 @@ const READY: &str = "listening on ";
 pub(crate) struct Service {
     child: Child,
     url: String,
-    /// Its database.
-    _folder: TempDir,
+    /// What is removed after its end.
+    folder: Option<TempDir>,
 }
 
 impl Service {
-    /// Starts `program serve` with these arguments, on a port that is free and with a database of its own, and waits until
-    /// it listens.
+    /// Starts `program serve` on a port that is free, with these arguments, and waits until it listens.
     pub(crate) fn start<A: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = A>) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("readmostly-load-").tempdir()?;
         let mut command = Command::new(program);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--database"]).arg(folder.path().join("cache.sqlite"));
-        command.args(arguments);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?).lines();
         let url = lines.by_ref().map_while(Result::ok).find_map(|line| Some(line.strip_prefix(READY)?.to_owned()));
         // What it prints later is of no interest, but a full pipe would stop it.
         thread::spawn(|| lines.for_each(drop));
-        let service = Self { child, url: url.unwrap_or_default(), _folder: folder };
+        let service = Self { child, url: url.unwrap_or_default(), folder: None };
         if service.url.is_empty() {
             return Err(io::Error::other("the service ended before it listened"));
         }
         Ok(service)
+    }
+
+    /// Removes a folder after the end of the service.
+    pub(crate) fn keeping(mut self, folder: TempDir) -> Self {
+        self.folder = Some(folder);
+        self
     }
 
     /// Where it listens.

@@ -1,0 +1,133 @@
+//! The service and a client that behaves, and one that need not.
+
+use crate::process::Service;
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use ureq::Agent;
+
+/// No answer may take longer, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_readmostly-service");
+
+/// Starts the service on a database in `folder`, with more arguments, and waits until it is ready.
+pub(crate) fn start_in(folder: &Path, arguments: &[&str]) -> (Service, Client) {
+    let database = folder.join("cache.sqlite");
+    let database = ["--database", database.to_str().expect("a temporary folder whose name is text")];
+    let service = Service::start(Path::new(PROGRAM), database.iter().chain(arguments)).expect("a service that starts");
+    let client = Client::new(service.url());
+    let start = Instant::now();
+    while client.get("/ready").status != 200 {
+        assert!(start.elapsed() < PATIENCE, "the service does not become ready");
+        thread::sleep(Duration::from_millis(10));
+    }
+    (service, client)
+}
+
+/// Starts the service on a new database.
+pub(crate) fn start(arguments: &[&str]) -> (Service, Client) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let (service, client) = start_in(folder.path(), arguments);
+    (service.keeping(folder), client)
+}
+
+/// A client that behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    agent: Agent,
+    url: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// What `x-cache` says.
+    pub(crate) source: String,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) took: Duration,
+}
+
+impl Client {
+    fn new(url: &str) -> Self {
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
+        Self { agent: config.into(), url: url.to_owned() }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Reply {
+        let start = Instant::now();
+        reply(self.agent.get(format!("{}{path}", self.url)).call().expect("an answer"), start)
+    }
+
+    pub(crate) fn read(&self, key: &str) -> Reply {
+        self.get(&format!("/cache/{key}"))
+    }
+
+    pub(crate) fn write(&self, key: &str, value: impl AsRef<[u8]>) -> Reply {
+        let start = Instant::now();
+        let request = self.agent.put(format!("{}/cache/{key}", self.url));
+        reply(request.send(value.as_ref()).expect("an answer"), start)
+    }
+
+    /// Whether the service acknowledged a write before it ended.
+    pub(crate) fn is_written(&self, key: &str, value: &str) -> bool {
+        let answer = self.agent.put(format!("{}/cache/{key}", self.url)).send(value.as_bytes());
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    pub(crate) fn fault(&self, query: &str) {
+        let answer = self.agent.post(format!("{}/faults/database?{query}", self.url)).send_empty().expect("an answer");
+        assert!(answer.status().is_success(), "{query}: {}", answer.status());
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.url.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address")
+    }
+
+    /// A connection on which anything can be sent.
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address()).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time that is not zero");
+        stream
+    }
+
+    /// Sends bytes, ends the sending side and returns all of the answer.
+    pub(crate) fn send(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        // The service may answer and close before all was sent.
+        let sent = stream.write_all(bytes);
+        if sent.is_ok() {
+            drop(stream.shutdown(Shutdown::Write));
+        }
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer));
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Expects a key to be cached with that value, and the answer not to have waited for anything.
+    pub(crate) fn expect_hit(&self, key: &str, value: impl AsRef<[u8]>) {
+        let Reply { status, source, body, took, .. } = self.read(key);
+        assert_eq!((status, source.as_str()), (200, "hit"), "{key}");
+        assert_eq!(body, value.as_ref(), "{key}");
+        assert!(took < Duration::from_millis(500), "a hit of {key} took {took:?}");
+    }
+}
+
+fn reply(mut response: ureq::http::Response<ureq::Body>, start: Instant) -> Reply {
+    let header = |name| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+    let (source, retry_after) = (header("x-cache").unwrap_or_default(), header("retry-after"));
+    let status = response.status().as_u16();
+    let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().expect("a body");
+    Reply { status, source, retry_after, body, took: start.elapsed() }
+}
+
+/// The status of an answer as it came; 0 if there was none.
+pub(crate) fn status_of(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+}
