@@ -38,11 +38,6 @@ impl FromStr for Target {
 }
 
 impl Target {
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Its URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.authority)
@@ -188,8 +183,8 @@ mod tests {
     #[test]
     fn urls_name_a_host_and_nothing_else() {
         let target: Target = "http://127.0.0.1:8080/".parse().unwrap();
-        assert_eq!((target.address().port(), target.url()), (8080, "http://127.0.0.1:8080".into()));
-        assert_eq!("http://[::1]".parse::<Target>().unwrap().address().port(), 80);
+        assert_eq!((target.address.port(), target.url()), (8080, "http://127.0.0.1:8080".into()));
+        assert_eq!("http://[::1]".parse::<Target>().unwrap().address.port(), 80);
         for bad in ["127.0.0.1:8080", "https://localhost", "http://localhost/cache", "", "http://"] {
             assert!(bad.parse::<Target>().unwrap_err().starts_with("expected a URL such as"), "{bad}");
         }

@@ -88,8 +88,8 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         // Either fails only if it has ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -97,17 +97,20 @@ impl Client {
         stream
     }
 
-    /// Sends bytes, ends the sending side and returns all of the answer.
-    pub(crate) fn send(&self, bytes: &[u8]) -> String {
+    /// Sends a request after which the service is to close the connection; all of the answer.
+    pub(crate) fn send(&self, request: &[u8]) -> String {
         let mut stream = self.connect();
         // The service may answer and close before all was sent.
-        let sent = stream.write_all(bytes);
-        if sent.is_ok() {
-            drop(stream.shutdown(Shutdown::Write));
-        }
-        let mut answer = Vec::new();
-        drop(stream.read_to_end(&mut answer));
-        String::from_utf8_lossy(&answer).into_owned()
+        let _ = stream.write_all(request);
+        rest_of(stream)
+    }
+
+    /// Sends a part of a request and that there is no more to come; all of the answer.
+    pub(crate) fn send_part(&self, part: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(part).expect("a service that reads");
+        stream.shutdown(Shutdown::Write).expect("a connection");
+        rest_of(stream)
     }
 
     /// Expects a key to be cached with that value, and the answer not to have waited for anything.
@@ -125,6 +128,15 @@ fn reply(mut response: ureq::http::Response<ureq::Body>, start: Instant) -> Repl
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().expect("a body");
     Reply { status, source, retry_after, body, took: start.elapsed() }
+}
+
+/// All that comes until the connection is closed, which it must be.
+pub(crate) fn rest_of(mut stream: TcpStream) -> String {
+    let (mut answer, start) = (Vec::new(), Instant::now());
+    // A connection that is reset, since the service did not read all, has ended, too.
+    let _ = stream.read_to_end(&mut answer);
+    assert!(start.elapsed() < PATIENCE, "the connection is not closed");
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// The status of an answer as it came; 0 if there was none.

@@ -40,7 +40,7 @@ fn come_and_go(client: &Client) {
                 let mut stream = client.connect();
                 // What does not fit is not sent: nobody reads the answers.
                 stream.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
-                drop(stream.write_all(requests[(group + n) % requests.len()].as_bytes()));
+                let _ = stream.write_all(requests[(group + n) % requests.len()].as_bytes());
                 stream
             })
             .collect();
@@ -49,14 +49,19 @@ fn come_and_go(client: &Client) {
     }
 }
 
-/// Waits until the service has closed what its clients have left.
-fn wait_for(service: &Service, descriptors_before: usize) {
+/// Waits until the service has closed what its clients have left; its descriptors then.
+fn settled(service: &Service) -> usize {
     let start = Instant::now();
-    while descriptors(service) > descriptors_before {
-        let left = descriptors(service);
-        assert!(start.elapsed() < Duration::from_secs(10), "{left} descriptors, {descriptors_before} before");
+    let (mut open, mut since) = (descriptors(service), Instant::now());
+    while since.elapsed() < Duration::from_millis(500) {
+        assert!(start.elapsed() < Duration::from_secs(20), "{open} descriptors");
         thread::sleep(Duration::from_millis(20));
+        let now = descriptors(service);
+        if now != open {
+            (open, since) = (now, Instant::now());
+        }
     }
+    open
 }
 
 #[test]
@@ -65,14 +70,14 @@ fn a_thousand_clients_that_leave_take_nothing_with_them() {
     client.write("kept", "old");
     client.write("large", "x".repeat(1_000_000));
     client.expect_hit("kept", "old");
-    let before = descriptors(&service);
-    // Once, so that the allocator has what it will keep.
+    // Once, so that the allocator and the database have what they will keep.
     come_and_go(&client);
-    wait_for(&service, before);
+    let before = settled(&service);
     let bytes = Usage::of(service.id()).unwrap().resident_bytes;
     come_and_go(&client);
-    wait_for(&service, before);
+    let after = settled(&service);
     let grown = Usage::of(service.id()).unwrap().resident_bytes.saturating_sub(bytes);
+    assert!(before < GROUP && after <= before, "{before} descriptors, then {after}");
     assert!(grown < MOST_BYTES, "{grown} bytes more");
     client.expect_hit("kept", "old");
     assert_eq!(client.write("kept", "new").status, 204);

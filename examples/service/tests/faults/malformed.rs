@@ -40,6 +40,7 @@ fn what_is_no_http_is_refused() {
         (format!("GET /cache/kept HTTP/1.1\r\n{many}\r\n"), 431),
         (get(&format!("/cache/{long}")), 414),
         ("PUT /cache/kept HTTP/1.1\r\ncontent-length: three\r\n\r\nnew".into(), 400),
+        ("PUT /cache/kept HTTP/1.1\r\ncontent-length: 18446744073709551614\r\n\r\nnew".into(), 431),
         ("PUT /cache/kept HTTP/1.1\r\ncontent-length: -3\r\n\r\nnew".into(), 400),
         ("PUT /cache/kept HTTP/1.1\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nnew".into(), 400),
         ("PUT /cache/kept HTTP/1.1\r\ntransfer-encoding: best\r\n\r\nnew".into(), 400),
@@ -117,15 +118,17 @@ fn bad_conditions_and_times_are_refused_and_nothing_is_written() {
 fn half_a_request_changes_nothing_and_a_connection_outlives_a_refusal() {
     let (_service, client) = start(&[]);
     client.write("kept", "old");
-    for half in ["", "P", "PUT /cache/kept", "PUT /cache/kept HTTP/1.1\r\nhost", "PUT /cache/kept HTTP/1.1\r\nhost: a\r\n"] {
-        let answer = client.send(half.as_bytes());
+    for half in
+        ["", "P", "PUT /cache/kept", "PUT /cache/kept HTTP/1.1\r\nhost", "PUT /cache/kept HTTP/1.1\r\nhost: a\r\n"]
+    {
+        let answer = client.send_part(half.as_bytes());
         assert!([0, 400].contains(&status_of(&answer)), "{half:?} got {answer:?}");
     }
     let half = "PUT /cache/kept HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nnew";
-    assert!([0, 400].contains(&status_of(&client.send(half.as_bytes()))));
+    assert!([0, 400].contains(&status_of(&client.send_part(half.as_bytes()))));
     for chunk in ["zz\r\nnew\r\n0\r\n\r\n", "3\r\nnew", "3\r\nnewer\r\n0\r\n\r\n", "ffffffffffffffffff\r\nnew"] {
         let request = format!("PUT /cache/kept HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{chunk}");
-        let answer = client.send(request.as_bytes());
+        let answer = client.send_part(request.as_bytes());
         assert!([0, 400].contains(&status_of(&answer)), "{chunk:?} got {answer:?}");
     }
     client.expect_hit("kept", "old");

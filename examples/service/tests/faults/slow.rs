@@ -1,8 +1,8 @@
 //! Clients that take their time.
 
-use crate::client::start;
+use crate::client::{rest_of, start};
 use std::{
-    io::{Read, Write},
+    io::Write,
     thread,
     time::{Duration, Instant},
 };
@@ -27,9 +27,8 @@ fn slow_clients_delay_nobody_else_and_are_cut_in_the_end() {
                 while start.elapsed() < Duration::from_secs(10) && stream.write_all(b"x").is_ok() {
                     thread::sleep(Duration::from_millis(100));
                 }
-                let mut answer = Vec::new();
-                drop(stream.read_to_end(&mut answer));
-                (start.elapsed(), String::from_utf8_lossy(&answer).into_owned())
+                let answer = rest_of(stream);
+                (start.elapsed(), answer)
             })
         })
         .collect();
