@@ -3,6 +3,7 @@
 pub(crate) mod faults;
 pub(crate) mod redis;
 pub(crate) mod sqlite;
+mod turns;
 
 use std::time::Duration;
 

@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 
 use self::writer::{Change, Job, Write, Writer};
 use super::faults::Faults;
+use super::turns::Turns;
 use super::{Condition, Store, StoreError, Written};
 use crate::cache::Cache;
 use crate::entry::{Entry, Key, Moment};
@@ -52,6 +53,7 @@ struct Sqlite {
     writes: Sender<Job>,
     writer: Mutex<Option<JoinHandle<()>>>,
     faults: Arc<Faults>,
+    turns: Arc<Turns>,
     _lock: File,
 }
 
@@ -85,7 +87,7 @@ pub(crate) fn open(
         let run = move || jobs.iter().for_each(|read| read(&connection));
         thread::Builder::new().name(format!("sqlite reader {n}")).spawn(run)?;
     }
-    Ok(Arc::new(Sqlite { reads, writes, writer: Mutex::new(Some(writer)), faults, _lock: lock }))
+    Ok(Arc::new(Sqlite { reads, writes, writer: Mutex::new(Some(writer)), faults, turns: Arc::default(), _lock: lock }))
 }
 
 /// The system lets go of the lock when the process ends, however it does.
@@ -109,9 +111,14 @@ impl Sqlite {
         key: Option<Key>,
         f: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let turn = match &key {
+            Some(key) => Some(self.turns.take(Key::clone(key)).await),
+            None => None,
+        };
         let (reply, answer) = oneshot::channel();
         let faults = Arc::clone(&self.faults);
         let read: Read = Box::new(move |connection| {
+            let _turn = turn;
             if !reply.is_closed() {
                 let result = faults.pass(key.as_deref());
                 let _ = reply.send(result.and_then(|()| f(connection).map_err(gone)));

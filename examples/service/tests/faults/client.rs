@@ -118,7 +118,7 @@ impl Client {
         let Reply { status, source, body, took, .. } = self.read(key);
         assert_eq!((status, source.as_str()), (200, "hit"), "{key}");
         assert_eq!(body, value.as_ref(), "{key}");
-        assert!(took < Duration::from_millis(500), "a hit of {key} took {took:?}");
+        assert!(took < Duration::from_secs(1), "a hit of {key} took {took:?}");
     }
 }
 

@@ -9,8 +9,8 @@ use std::{
 use tempfile::TempDir;
 
 /// As long as a request waits for the database.
-const LOAD_TIMEOUT: Duration = Duration::from_millis(500);
-const OPTIONS: [&str; 5] = ["--faults", "--load-timeout", "500ms", "--threads", "2"];
+const LOAD_TIMEOUT: Duration = Duration::from_secs(1);
+const OPTIONS: [&str; 5] = ["--faults", "--load-timeout", "1s", "--threads", "2"];
 
 /// A service whose database has values that are not cached, `hot` excepted.
 fn cold() -> (Service, Client, TempDir) {
@@ -41,7 +41,7 @@ fn expect_unavailable(reply: &Reply) {
 #[test]
 fn hits_keep_their_latency_while_the_database_stalls_and_loads_give_up() {
     let (_service, client, _folder) = cold();
-    client.fault("mode=stall&millis=2000");
+    client.fault("mode=stall&millis=3000");
     let start = Instant::now();
     let loads: Vec<_> = (0..20)
         .map(|n| {
@@ -49,20 +49,22 @@ fn hits_keep_their_latency_while_the_database_stalls_and_loads_give_up() {
             thread::spawn(move || client.read(&format!("cold-{}", n % 10)))
         })
         .collect();
-    let mut slowest = Duration::ZERO;
-    while start.elapsed() < Duration::from_millis(1_500) {
+    let mut hits = Vec::new();
+    while start.elapsed() < Duration::from_millis(2_500) {
         let reply = client.read("hot");
         assert_eq!((reply.status, reply.source.as_str()), (200, "hit"));
-        slowest = slowest.max(reply.took);
+        hits.push(reply.took);
     }
-    assert!(slowest < Duration::from_millis(250), "a hit took {slowest:?}");
+    hits.sort_unstable();
+    let (median, slowest) = (hits[hits.len() / 2], hits[hits.len() - 1]);
+    assert!(median < LOAD_TIMEOUT / 20 && slowest < LOAD_TIMEOUT, "hits took {median:?}, {slowest:?} at most");
     for load in loads {
         let reply = load.join().unwrap();
         expect_unavailable(&reply);
         assert!(reply.took >= LOAD_TIMEOUT && reply.took < 3 * LOAD_TIMEOUT, "{:?}", reply.took);
     }
     // Nothing was cached of it, and what waited is done as soon as the database goes on.
-    thread::sleep(Duration::from_millis(2_100).saturating_sub(start.elapsed()));
+    thread::sleep(Duration::from_millis(3_100).saturating_sub(start.elapsed()));
     (0..100).for_each(|n| expect_load(&client, n));
     (0..100).for_each(|n| client.expect_hit(&format!("cold-{n}"), format!("value-{n}")));
 }
@@ -70,7 +72,7 @@ fn hits_keep_their_latency_while_the_database_stalls_and_loads_give_up() {
 #[test]
 fn a_stall_of_one_key_delays_no_other_key() {
     let (_service, client, _folder) = cold();
-    client.fault("mode=stall&millis=1500&key=cold-0");
+    client.fault("mode=stall&millis=5000&key=cold-0");
     let stalled: Vec<_> = (0..50)
         .map(|_| {
             let client = client.clone();
@@ -78,9 +80,12 @@ fn a_stall_of_one_key_delays_no_other_key() {
         })
         .collect();
     thread::sleep(Duration::from_millis(50));
-    (1..100).for_each(|n| expect_load(&client, n));
+    (1..50).for_each(|n| expect_load(&client, n));
     client.expect_hit("hot", "value");
     stalled.into_iter().for_each(|reply| expect_unavailable(&reply.join().unwrap()));
+    // Those who gave up have not left their loads in the way of others either.
+    (50..100).for_each(|n| expect_load(&client, n));
+    expect_unavailable(&client.read("cold-0"));
     client.fault("mode=ok");
     expect_load(&client, 0);
 }
@@ -108,7 +113,7 @@ fn a_database_that_is_gone_is_said_to_be_and_comes_back() {
 #[test]
 fn a_write_that_took_too_long_is_made_or_not_but_cache_and_database_agree() {
     let (service, client, folder) = cold();
-    client.fault("mode=stall&millis=1500");
+    client.fault("mode=stall&millis=2500");
     let replies: Vec<Reply> = (0..2).map(|n| client.write("hot", format!("late-{n}"))).collect();
     replies.iter().for_each(expect_unavailable);
     client.fault("mode=ok");

@@ -8,6 +8,8 @@ use std::{
 };
 
 const SLOW_CLIENTS: usize = 100;
+/// Each fills the buffers of the system with some megabytes.
+const IDLE_CLIENTS: usize = 20;
 
 #[test]
 fn slow_clients_delay_nobody_else_and_are_cut_in_the_end() {
@@ -49,13 +51,15 @@ fn clients_that_do_not_take_their_answers_delay_nobody_else() {
     let large = vec![b'x'; 10_000_000];
     client.write("large", &large);
     client.write("kept", "old");
-    let idle: Vec<_> = (0..SLOW_CLIENTS)
+    let idle: Vec<_> = (0..IDLE_CLIENTS)
         .map(|_| {
             let mut stream = client.connect();
             stream.write_all(b"GET /cache/large HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
             stream
         })
         .collect();
+    // What fits into the buffers is sent.
+    thread::sleep(Duration::from_millis(500));
     for _ in 0..100 {
         client.expect_hit("kept", "old");
     }
