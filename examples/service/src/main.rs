@@ -9,6 +9,7 @@ mod cache;
 mod entry;
 mod load;
 mod near;
+mod page;
 #[cfg(test)]
 #[path = "../tests/common/redis.rs"]
 mod redis_server;

@@ -1,14 +1,9 @@
-//! The status page and the figures that it shows.
+//! The figures of /status.json, which the status page shows.
 
-use axum::response::Html;
 use readmostly::Stats;
 use serde::Serialize;
 
 use crate::store::NearCache;
-
-pub(crate) async fn page() -> Html<&'static str> {
-    Html(include_str!("status.html"))
-}
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Status {

@@ -22,7 +22,8 @@ use super::meters::Outcome;
 use super::request::{self, PutQuery, Refusal};
 use super::{metrics, resident_bytes};
 use crate::entry::{Entry, Key, Moment};
-use crate::status::{self, Status};
+use crate::page;
+use crate::status::Status;
 use crate::store::Freshness;
 use crate::store::faults::{Fault, Mode};
 
@@ -37,8 +38,8 @@ pub(super) fn router(app: Arc<App>, prometheus: PrometheusHandle) -> Router {
         .layer(CatchPanicLayer::custom(|_| panicked()))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), watch));
     let mut others = Router::new()
+        .merge(page::routes())
         .route("/metrics", get(move |State(app): State<Arc<App>>| async move { render(&app, &prometheus) }))
-        .route("/status", get(status::page))
         .route("/status.json", get(status_json))
         .route("/health", get(|| async { "ok\n" }))
         .route("/ready", get(ready));
