@@ -1,0 +1,207 @@
+//! The status page in headless Chromium: in front of the service itself, and of figures that are hard to bring about.
+//!
+//! Pictures of what was tested are left in `page` of the tests' temporary folder. Without a Chromium nothing is tested.
+
+mod browser;
+mod mock;
+#[path = "../../src/page.rs"]
+mod page;
+mod service;
+
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::browser::{Browser, DESK, PHONE};
+use crate::mock::Mock;
+use crate::service::Service;
+
+const BANNER: &str = "document.getElementById('banner').dataset.state";
+const TOPS: &str = "['tiles', 'charts', 'service-table'].map((id) => document.getElementById(id).getBoundingClientRect().top + scrollY)";
+
+#[test]
+fn shows_what_the_service_says_until_it_is_gone_and_again_when_it_is_back() {
+    let Some(browser) = Browser::start() else { return };
+    let instance = "<b>one</b> & 'two'";
+    let service = Service::start("127.0.0.1:0", instance);
+    let (host, url) = (service.host().to_owned(), service.url("/status"));
+    browser.open(&url);
+    browser.wait_for(&format!("{BANNER} == 'serving' && shown"));
+    let tops = browser.read(TOPS);
+
+    let until = Instant::now() + Duration::from_secs(8);
+    let traffic = spawn({
+        let host = host.clone();
+        move || service::traffic(&host, until)
+    });
+    browser.wait_for("CHARTS[0].drawn.data[1].length >= 3 && CHARTS[2].drawn.data[3].at(-1) > 0");
+    browser.expect_lines(&["rate", "hits", "P50", "P99", "P99.9", "promotions", "memory", "entries"]);
+    let before = browser.read("[CHARTS[0].drawn.data[0].at(-1), CHARTS[0].plot.querySelector('canvas').toDataURL()]");
+    sleep(Duration::from_secs(3));
+    let after = browser.read("[CHARTS[0].drawn.data[0].at(-1), CHARTS[0].plot.querySelector('canvas').toDataURL()]");
+    assert!(after[0].as_f64() > before[0].as_f64(), "the last second on the charts stays {}", before[0]);
+    assert!(after[1] != before[1], "the drawing of the requests does not change");
+    browser.picture("service-light", DESK, "light");
+    browser.picture("service-dark", DESK, "dark");
+    browser.picture("service-phone", PHONE, "light");
+    browser.resize(DESK);
+    traffic.join().expect("the traffic");
+
+    // Now that it is quiet, the page agrees with what the service tells anyone.
+    browser.wait_for("shown.series.at(-1).rate == 0");
+    let told = service.status();
+    let shown = expect_figures(&browser);
+    for name in ["requests", "hits", "misses", "negative_hits", "loads", "load_failures", "entries", "map", "instance"]
+    {
+        assert_eq!(shown[name], told[name], "{name}");
+    }
+    assert!(told["hits"].as_u64() > Some(100) && told["misses"].as_u64() > Some(0), "{told}");
+    assert_eq!(browser.read("document.getElementById('instance').textContent"), instance);
+    assert_eq!(browser.errors(), [""; 0]);
+
+    drop(service);
+    browser.wait_for(&format!("{BANNER} == 'gone'"));
+    let banner = browser.read("document.getElementById('banner').textContent");
+    assert!(banner.as_str().is_some_and(|text| text.contains("cannot be reached")), "{banner}");
+    assert_eq!(browser.read(TOPS), tops, "the page moved when the server went");
+    sleep(Duration::from_secs(4));
+    browser.picture("service-gone", DESK, "light");
+    browser.picture("service-gone-phone", PHONE, "dark");
+    browser.resize(DESK);
+
+    let _service = Service::start(&host, instance);
+    browser.wait_for(&format!("{BANNER} == 'serving' && shown.series.length >= 3"));
+    let rates = browser.read("CHARTS[0].drawn.data[1]");
+    let rates = rates.as_array().expect("a column");
+    let gap = rates.iter().position(Value::is_null).expect("no gap for the time without a server");
+    assert!(gap > 0 && rates[gap + 1..].iter().any(Value::is_number), "{rates:?}");
+    browser.picture("service-back", DESK, "light");
+    browser.expect_requests_to(&host);
+}
+
+#[test]
+fn few_seconds_five_minutes_a_spike_zeros_and_huge_figures_are_readable() {
+    let Some(browser) = Browser::start() else { return };
+    let mock = Mock::start();
+    browser.open(&mock.url("/status"));
+    browser.wait_for(&format!("{BANNER} == 'gone'")); // nothing to say yet: 500
+    browser.picture("mock-nothing", DESK, "light");
+
+    for (name, status) in mock::situations() {
+        mock.say(&status);
+        // As a page that is opened now: what came before is another situation.
+        browser.open(&mock.url("/status"));
+        browser.wait_for("shown && CHARTS[0].drawn.data[0].length > 0");
+        expect_figures(&browser);
+        for (size, scheme) in [(DESK, "light"), (DESK, "dark"), (PHONE, "light")] {
+            let width = size.0;
+            browser.picture(&format!("mock-{name}-{scheme}-{width}"), size, scheme);
+            assert_eq!(browser.cut(), [""; 0], "{name}, {width} pixels wide: text that does not fit");
+        }
+        browser.resize(DESK);
+    }
+    browser.expect_requests_to(mock.host());
+}
+
+#[test]
+fn says_what_is_wrong_and_takes_nothing_for_markup() {
+    let Some(browser) = Browser::start() else { return };
+    let mock = Mock::start();
+    let mut status = mock::status(30, mock::steady);
+    let evil = "<img src=x onerror='document.title=1'>";
+    status["instance"] = evil.into();
+    status["map"] = evil.into();
+    status["map_stats"][evil] = evil.into();
+    status["sweeps"]["breaker"] = evil.into();
+    mock.say(&status);
+    browser.open(&mock.url("/status"));
+    browser.wait_for(&format!("{BANNER} == 'serving' && shown"));
+    assert_eq!(browser.read("document.querySelectorAll('img').length"), 0);
+    assert_eq!(browser.read("document.getElementById('map').textContent"), evil);
+    assert_eq!(browser.errors(), [""; 0]);
+
+    let says = |state: &str, part: &str| {
+        browser.wait_for(&format!(
+            "{BANNER} == '{state}' && document.getElementById('banner').textContent.includes('{part}')"
+        ));
+    };
+    status["ready"] = false.into();
+    mock.say(&status);
+    says("warming", "Not ready");
+    browser.picture("mock-not-ready", DESK, "light");
+    mock.say_text("{");
+    says("gone", "no JSON");
+    mock.stall();
+    says("gone", "did not answer within 3 s");
+    mock.say_text("");
+    says("gone", "answered 500");
+}
+
+#[test]
+fn charts_are_read_with_the_keyboard() {
+    let Some(browser) = Browser::start() else { return };
+    let mock = Mock::start();
+    mock.say(&mock::status(100, mock::steady));
+    browser.open(&mock.url("/status"));
+    browser.wait_for("shown && CHARTS[0].drawn.data[0].length > 0");
+
+    let at = "CHARTS[0].at.textContent";
+    assert_eq!(browser.read(at), "latest");
+    browser.press("Tab");
+    assert_eq!(browser.read("document.activeElement == CHARTS[0].plot"), true);
+    browser.press("Home");
+    let first = browser.read(at);
+    browser.press("ArrowRight");
+    browser.press("ArrowRight");
+    let third = browser.read(at);
+    assert_eq!(
+        browser.read("[0, 2].map((n) => clock(CHARTS[0].drawn.data[0][n]))"),
+        Value::from([first, third.clone()].to_vec())
+    );
+    assert_eq!(browser.read("CHARTS[5].at.textContent"), third, "the other charts follow");
+    let spoken = browser.read("document.getElementById('spoken').textContent");
+    assert!(
+        spoken.as_str().is_some_and(|text| text.starts_with(third.as_str().unwrap_or("?")) && text.ends_with("/s")),
+        "{spoken}"
+    );
+    browser.picture("mock-cursor", DESK, "light");
+    browser.press("Escape");
+    assert_eq!(browser.read(at), "latest");
+}
+
+/// That every figure of the last answer stands on the page, whole ones with thousands separators. Returns the answer.
+fn expect_figures(browser: &Browser) -> Value {
+    let both = browser.read(
+        "({ shown, rows: Object.fromEntries(['service', 'map'].map((id) => [id, Object.fromEntries([...document.querySelectorAll(`#${id}-table tr[data-name]`)]
+            .map((row) => [row.dataset.name, row.children[1].textContent]))])) })",
+    );
+    let (shown, rows) = (&both["shown"], &both["rows"]);
+    let named = |figures: &Value| figures.as_object().cloned().unwrap_or_default();
+    for (name, value) in named(&shown["map_stats"]) {
+        expect_figure(&rows["map"], &name, &value);
+    }
+    for (name, value) in named(shown).into_iter().filter(|(_, value)| value.is_number()) {
+        expect_figure(&rows["service"], &name, &value);
+    }
+    for (name, value) in named(&shown["sweeps"]) {
+        expect_figure(&rows["service"], &format!("sweeps_{name}"), &value);
+    }
+    shown.clone()
+}
+
+fn expect_figure(rows: &Value, name: &str, value: &Value) {
+    let text = rows[name].as_str().unwrap_or_else(|| panic!("the page has no row for {name}"));
+    assert!(text.contains(|c: char| c.is_alphanumeric()), "{name} is {value}, and the page says {text:?}");
+    if let Some(count) =
+        value.as_u64().filter(|_| !["_bytes", "_us", "_ms", "_seconds"].iter().any(|unit| name.ends_with(unit)))
+    {
+        assert_eq!(text, grouped(count), "{name}");
+    }
+}
+
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
