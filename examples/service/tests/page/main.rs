@@ -6,16 +6,18 @@ mod browser;
 mod mock;
 #[path = "../../src/page.rs"]
 mod page;
-mod service;
+#[path = "../service/server.rs"]
+#[allow(dead_code, reason = "the tests over HTTP use more of it")]
+mod server;
 
-use std::thread::{sleep, spawn};
+use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::browser::{Browser, DESK, PHONE};
 use crate::mock::Mock;
-use crate::service::Service;
+use crate::server::{Place, Server};
 
 const BANNER: &str = "document.getElementById('banner').dataset.state";
 const TOPS: &str = "['tiles', 'charts', 'service-table'].map((id) => document.getElementById(id).getBoundingClientRect().top + scrollY)";
@@ -23,44 +25,25 @@ const TOPS: &str = "['tiles', 'charts', 'service-table'].map((id) => document.ge
 #[test]
 fn shows_what_the_service_says_until_it_is_gone_and_again_when_it_is_back() {
     let Some(browser) = Browser::start() else { return };
+    let place = Place::new();
     let instance = "<b>one</b> & 'two'";
-    let service = Service::start("127.0.0.1:0", instance);
-    let (host, url) = (service.host().to_owned(), service.url("/status"));
-    browser.open(&url);
+    let server = Server::start(&place, &["--instance", instance, "--negative-ttl", "60s"]);
+    let host = server.url.trim_start_matches("http://").to_owned();
+    browser.open(&format!("{}/status", server.url));
     browser.wait_for(&format!("{BANNER} == 'serving' && shown"));
     let tops = browser.read(TOPS);
 
-    let until = Instant::now() + Duration::from_secs(8);
-    let traffic = spawn({
-        let host = host.clone();
-        move || service::traffic(&host, until)
+    scope(|threads| {
+        threads.spawn(|| traffic(&server, Duration::from_secs(8)));
+        expect_moving_charts(&browser);
     });
-    browser.wait_for("CHARTS[0].drawn.data[1].length >= 3 && CHARTS[2].drawn.data[3].at(-1) > 0");
-    browser.expect_lines(&["rate", "hits", "P50", "P99", "P99.9", "promotions", "memory", "entries"]);
-    let before = browser.read("[CHARTS[0].drawn.data[0].at(-1), CHARTS[0].plot.querySelector('canvas').toDataURL()]");
-    sleep(Duration::from_secs(3));
-    let after = browser.read("[CHARTS[0].drawn.data[0].at(-1), CHARTS[0].plot.querySelector('canvas').toDataURL()]");
-    assert!(after[0].as_f64() > before[0].as_f64(), "the last second on the charts stays {}", before[0]);
-    assert!(after[1] != before[1], "the drawing of the requests does not change");
-    browser.picture("service-light", DESK, "light");
-    browser.picture("service-dark", DESK, "dark");
-    browser.picture("service-phone", PHONE, "light");
     browser.resize(DESK);
-    traffic.join().expect("the traffic");
 
-    // Now that it is quiet, the page agrees with what the service tells anyone.
-    browser.wait_for("shown.series.at(-1).rate == 0");
-    let told = service.status();
-    let shown = expect_figures(&browser);
-    for name in ["requests", "hits", "misses", "negative_hits", "loads", "load_failures", "entries", "map", "instance"]
-    {
-        assert_eq!(shown[name], told[name], "{name}");
-    }
-    assert!(told["hits"].as_u64() > Some(100) && told["misses"].as_u64() > Some(0), "{told}");
+    expect_agreement(&browser, &server);
     assert_eq!(browser.read("document.getElementById('instance').textContent"), instance);
     assert_eq!(browser.errors(), [""; 0]);
 
-    drop(service);
+    server.kill();
     browser.wait_for(&format!("{BANNER} == 'gone'"));
     let banner = browser.read("document.getElementById('banner').textContent");
     assert!(banner.as_str().is_some_and(|text| text.contains("cannot be reached")), "{banner}");
@@ -70,7 +53,7 @@ fn shows_what_the_service_says_until_it_is_gone_and_again_when_it_is_back() {
     browser.picture("service-gone-phone", PHONE, "dark");
     browser.resize(DESK);
 
-    let _service = Service::start(&host, instance);
+    let _server = Server::start(&place, &["--listen", &host, "--instance", instance]);
     browser.wait_for(&format!("{BANNER} == 'serving' && shown.series.length >= 3"));
     let rates = browser.read("CHARTS[0].drawn.data[1]");
     let rates = rates.as_array().expect("a column");
@@ -87,6 +70,7 @@ fn few_seconds_five_minutes_a_spike_zeros_and_huge_figures_are_readable() {
     browser.open(&mock.url("/status"));
     browser.wait_for(&format!("{BANNER} == 'gone'")); // nothing to say yet: 500
     browser.picture("mock-nothing", DESK, "light");
+    let tops = browser.read(TOPS);
 
     for (name, status) in mock::situations() {
         mock.say(&status);
@@ -100,6 +84,7 @@ fn few_seconds_five_minutes_a_spike_zeros_and_huge_figures_are_readable() {
             assert_eq!(browser.cut(), [""; 0], "{name}, {width} pixels wide: text that does not fit");
         }
         browser.resize(DESK);
+        assert_eq!(browser.read(TOPS), tops, "{name}: the page moved when the figures came");
     }
     browser.expect_requests_to(mock.host());
 }
@@ -168,6 +153,44 @@ fn charts_are_read_with_the_keyboard() {
     browser.picture("mock-cursor", DESK, "light");
     browser.press("Escape");
     assert_eq!(browser.read(at), "latest");
+}
+
+/// Hits, misses and a few writes.
+fn traffic(server: &Server, time: Duration) {
+    let end = Instant::now() + time;
+    for n in (0u32..).take_while(|_| Instant::now() < end) {
+        match n % 50 {
+            0 => server.get(&format!("/cache/absent-{n}")),
+            1 => server.put(&format!("/cache/key-{}", n % 97), format!("value {n}")),
+            _ => server.get(&format!("/cache/key-{}", n % 97)),
+        };
+        sleep(Duration::from_millis(1));
+    }
+}
+
+/// While there is traffic.
+fn expect_moving_charts(browser: &Browser) {
+    browser.wait_for("CHARTS[0].drawn.data[1].length >= 3 && CHARTS[2].drawn.data[3].at(-1) > 0");
+    browser.expect_lines(&["rate", "hits", "P50", "P99", "P99.9", "promotions", "memory", "entries"]);
+    let before = browser.read("[CHARTS[0].drawn.data[0].at(-1), CHARTS[0].plot.querySelector('canvas').toDataURL()]");
+    sleep(Duration::from_secs(3));
+    let after = browser.read("[CHARTS[0].drawn.data[0].at(-1), CHARTS[0].plot.querySelector('canvas').toDataURL()]");
+    assert!(after[0].as_f64() > before[0].as_f64(), "the last second on the charts stays {}", before[0]);
+    assert!(after[1] != before[1], "the drawing of the requests does not change");
+    browser.picture("service-light", DESK, "light");
+    browser.picture("service-dark", DESK, "dark");
+    browser.picture("service-phone", PHONE, "light");
+}
+
+/// That the page agrees with what the service tells anyone, when it is quiet.
+fn expect_agreement(browser: &Browser, server: &Server) {
+    browser.wait_for("shown.series.at(-1).rate == 0");
+    let told = server.status();
+    let shown = expect_figures(browser);
+    for name in ["requests", "hits", "misses", "negative_hits", "loads", "load_failures", "entries", "map"] {
+        assert_eq!(shown[name], told[name], "{name}");
+    }
+    assert!(told["hits"].as_u64() > Some(100) && told["misses"].as_u64() > Some(0), "{told}");
 }
 
 /// That every figure of the last answer stands on the page, whole ones with thousands separators. Returns the answer.

@@ -251,7 +251,7 @@ fn figures_are_shown_as_a_page_as_json_and_for_prometheus() {
         assert_eq!(server.get("/health").text(), "ok\n");
         assert_eq!(server.get("/ready").text(), "ready\n");
         let page = server.get("/status");
-        assert!(page.header("content-type").starts_with("text/html") && page.text().contains("/status.json"));
+        assert!(page.header("content-type").starts_with("text/html") && page.text().contains("status.json"));
         server.put("/cache/a", "x");
         for _ in 0..8 {
             server.get("/cache/a");
