@@ -76,8 +76,9 @@ impl Browser {
         while self.read(&format!("!!({condition})")) != true {
             assert!(
                 Instant::now() < deadline,
-                "not within 30 s: {condition}; the banner says {}",
-                self.read("document.getElementById('banner').textContent")
+                "not within 30 s: {condition}; {} reads {}",
+                self.tab.get_url(),
+                self.read("document.body.innerText.slice(0, 200)")
             );
             sleep(Duration::from_millis(50));
         }
@@ -135,12 +136,12 @@ impl Browser {
 
     /// That the page asked no other server.
     pub(crate) fn expect_requests_to(&self, host: &str) {
-        let seen = self.seen.lock().expect("no panic");
+        let requests = self.seen.lock().expect("no panic").requests.clone();
         let allowed = [format!("http://{host}/status"), "data:".to_owned()];
         let strange: Vec<_> =
-            seen.requests.iter().filter(|url| !allowed.iter().any(|start| url.starts_with(start))).collect();
+            requests.iter().filter(|url| !allowed.iter().any(|start| url.starts_with(start))).collect();
         assert!(strange.is_empty(), "the page asked {strange:?}");
-        assert!(seen.requests.iter().any(|url| url.ends_with("/status.json")), "the requests were not seen");
+        assert!(requests.iter().any(|url| url.ends_with("/status.json")), "the requests were not seen");
     }
 }
 
