@@ -32,12 +32,12 @@ enum Command {
     /// Serves the cache over HTTP.
     Serve(Box<serve::Args>),
     /// Sends requests to a cache that is being served, at a steady rate, and reports how long they took.
-    Load(load::Args),
+    Load(Box<load::Args>),
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Serve(args) => serve::run(*args),
-        Command::Load(args) => load::run(args),
+        Command::Load(args) => load::run(*args),
     }
 }
