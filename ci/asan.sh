@@ -14,7 +14,7 @@ fi
 export ASAN_OPTIONS=detect_stack_use_after_return=1
 # One build for both parts: a mistake is planted at run time.
 export RUSTFLAGS="-Zsanitizer=address --cfg readmostly_asan --cfg readmostly_faults"
-test_program() { cargo +nightly test --release --target "$TARGET" --target-dir target/asan --features rayon "$@"; }
+test_program() { cargo +nightly test -p readmostly --release --target "$TARGET" --target-dir target/asan --features rayon "$@"; }
 
 step "AddressSanitizer"
 for test in "${tests[@]}"; do selected+=(--test "$test"); done

@@ -4,7 +4,7 @@
 source "$(dirname "$0")/lib.sh"
 
 step "differential fuzzing, random inputs"
-cargo test --release --test fuzz
+cargo test -p readmostly --release --test fuzz
 
 [ -n "$FULL" ] || exit 0
 need_nightly

@@ -7,8 +7,8 @@ source "$(dirname "$0")/lib.sh"
 if [ -n "$FULL" ]; then export READMOSTLY_HISTORIES=100000; fi
 
 step "histories are as promised"
-cargo test --release --test linearizability -- --nocapture
+cargo test -p readmostly --release --test linearizability -- --nocapture
 
 step "planted mistakes are found"
 RUSTFLAGS="--cfg readmostly_faults" \
-    cargo test --release --test linearizability --target-dir target/faults -- --nocapture
+    cargo test -p readmostly --release --test linearizability --target-dir target/faults -- --nocapture

@@ -84,7 +84,7 @@ TSAN = (
     "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg readmostly_tsan "
     "-Clink-arg=-Wl,--wrap=__tsan_atomic64_fetch_sub"
 )
-STRESS = "cargo +nightly test --release --target x86_64-unknown-linux-gnu --test stress"
+STRESS = "cargo +nightly test -p readmostly --release --target x86_64-unknown-linux-gnu --test stress"
 
 # From cheap to dear: a mutant meets them in this order, until one fails.
 KILLERS = (

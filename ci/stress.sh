@@ -6,8 +6,8 @@ seconds=0.5
 [ -z "$FULL" ] || seconds=20
 
 step "stress"
-cargo test --release --test stress -- --seconds $seconds
+cargo test -p readmostly --release --test stress -- --seconds $seconds
 step "stress, as on a kernel that refuses membarrier"
-cargo test --release --test stress -- --seconds $seconds --no-membarrier
+cargo test -p readmostly --release --test stress -- --seconds $seconds --no-membarrier
 step "stress, with crossbeam-epoch"
-RUSTFLAGS="--cfg readmostly_crossbeam" cargo test --release --test stress --target-dir target/crossbeam -- --seconds $seconds
+RUSTFLAGS="--cfg readmostly_crossbeam" cargo test -p readmostly --release --test stress --target-dir target/crossbeam -- --seconds $seconds

@@ -16,7 +16,7 @@ flags+=" -Clink-arg=-Wl,--wrap=__tsan_atomic64_fetch_sub"
 scenarios=(--except panics --except first-use --except stall)
 
 export TSAN_OPTIONS=halt_on_error=1
-stress() { cargo +nightly test --release --target "$TARGET" --test stress --target-dir "$@"; }
+stress() { cargo +nightly test -p readmostly --release --target "$TARGET" --test stress --target-dir "$@"; }
 
 step "ThreadSanitizer, asymmetric epoch"
 RUSTFLAGS=$flags stress target/tsan -- --seconds $seconds "${scenarios[@]}"
