@@ -15,6 +15,11 @@ use ureq::{Agent, RequestExt as _};
 
 pub(crate) const MAPS: [&str; 4] = ["readmostly", "dashmap", "moka", "rwlock"];
 
+/// The same test on each map, all at once where it has to sleep.
+pub(crate) fn on_each_map(test: impl Fn(&str) + Sync) {
+    thread::scope(|scope| MAPS.iter().for_each(|map| drop(scope.spawn(|| test(map)))));
+}
+
 /// Nothing here takes that long unless it hangs.
 const LIMIT: Duration = Duration::from_secs(20);
 
