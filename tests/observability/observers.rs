@@ -262,23 +262,24 @@ fn observers_may_use_the_map_that_they_are_told_about() {
     assert!(calls.iter().all(|&calls| calls > 0), "{calls:?}");
 }
 
-/// An observer that inserts a key whenever it is told of a copy would never come to an end.
+/// A recorder that promotes whenever it is told of a promotion would never come to an end. (A subscriber would:
+/// `tracing` does not call one that is the thread's own below itself.)
 #[test]
-fn an_observer_that_copies_is_not_told() {
-    let (map, next) = amended();
-    let observer = Observer::new({
-        let (map, fresh) = (Arc::clone(&map), AtomicU64::new(next + 1000));
-        move |name| {
-            if name == "copy" {
-                map.insert(Key(fresh.fetch_add(1, SeqCst)), 0);
-            }
+fn what_an_observer_does_is_not_told() {
+    let (map, _) = amended();
+    let (reacting, calls) = (Arc::clone(&map), AtomicU64::new(0));
+    let observer = Observer::new(move |name| {
+        // With an end, so that this fails and does not abort.
+        if name == "readmostly_promotion_seconds" && calls.fetch_add(1, SeqCst) < 10 {
+            reacting.remove(&Key(calls.load(SeqCst)));
+            reacting.compact();
         }
     });
-    let before = map.stats().copied_slots;
-    observer.watch(|| map.insert(Key(next), 0));
-    assert_eq!(observer.told("copy").len(), 1);
-    let copied = observer.told("copy")[0].number("slots");
-    assert!(map.stats().copied_slots - before > copied as u64, "what the observer copied is counted");
+    let before = map.stats().promotions;
+    observer.watch(|| map.promote());
+    assert_eq!(observer.told("readmostly_promotion_seconds").len(), 1, "{:?}", observer.names());
+    assert_eq!(observer.told("promotion").len(), 1, "{:?}", observer.names());
+    assert!(map.stats().promotions > before + 1, "what the observer did is counted: {}", map.stats());
 }
 
 #[test]
