@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use hdrhistogram::Histogram;
 use redis::Commands as _;
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::cache::{self, Loaded, MapKind};
-use crate::near::LEASE;
+use crate::near::{HEARTBEAT, LEASE};
 use crate::redis_server::RedisServer;
 
 /// An instance of the service without its HTTP.
@@ -230,6 +231,26 @@ async fn a_key_of_another_type_is_an_error() {
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Coherence
+
+/// From the answer to a write in one instance until another has dropped what it had cached.
+#[tokio::test(flavor = "multi_thread")]
+async fn invalidation_takes_no_longer_than_a_heartbeat() {
+    let Some(server) = RedisServer::start() else { return };
+    let (a, b) = tokio::join!(Instance::start(&server, "a"), Instance::start(&server, "b"));
+    let mut delays = Histogram::<u64>::new(3).expect("three digits");
+    for _ in 0..2000 {
+        a.read("k").await;
+        b.put("k", "x").await;
+        let written = Instant::now();
+        while a.cached("k").is_some() {
+            tokio::task::yield_now().await;
+        }
+        delays.saturating_record(written.elapsed().as_nanos() as u64);
+    }
+    let micros = |quantile| delays.value_at_quantile(quantile) as f64 / 1e3;
+    println!("invalidation: P50 {:.1} us, P99 {:.1} us, max {:.1} us", micros(0.5), micros(0.99), micros(1.0));
+    assert!(micros(0.5) < HEARTBEAT.as_micros() as f64);
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_writes_is_invalidated() {
