@@ -130,15 +130,14 @@ fn a_stall_is_felt_by_all_requests_that_were_due_meanwhile() {
     let late = 1.0 - outcome.all.quantile_below(20_000_000);
     let slow = 1.0 - outcome.service.quantile_below(20_000_000);
     assert!(late > 0.25, "{late} of the requests were late");
-    assert!(slow < 0.1, "{slow} of the requests took long once they were sent");
+    assert!(slow < late / 2.0, "{slow} of the requests took long once they were sent, when {late} were late");
 }
 
 #[test]
 fn without_a_rate_requests_are_sent_until_the_time_is_over() {
-    let start = Instant::now();
-    let outcome = load(serve(Fault::None), Pace::Saturated(Duration::from_millis(200)), 1_000_000);
-    assert!((200..20_000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
-    assert!(outcome.answered() > 100 && outcome.answered() < 1_000_000);
+    let outcome = load(serve(Fault::None), Pace::Saturated(Duration::from_millis(200)), 300_000);
+    assert!((200..20_000).contains(&outcome.wall.as_millis()), "{:?}", outcome.wall);
+    assert!(outcome.answered() > 100 && outcome.answered() < 300_000, "{}", outcome.answered());
     assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
 }
 
