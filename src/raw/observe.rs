@@ -12,6 +12,9 @@
 //! the thread never waits for an observer. (If a `Hash` or `Eq` of the user's calls an observer, that happens under the
 //! lock, and is as if the `Hash` itself did what the observer does.)
 //!
+//! A `LoadingMap` is the one place where a thread may wait for another that is in an observer: its `remove` for one that
+//! is just putting what it loaded into the map. So an observer with a lock of its own must not call it under that lock.
+//!
 //! # Why it ends
 //!
 //! An insert that an observer makes may copy too, and telling of that would make the observer insert again. So while a
