@@ -45,7 +45,7 @@ pub(super) fn install(instance: &str) -> anyhow::Result<PrometheusHandle> {
     describe_gauge!("cache_near_connected", "1 while the server tells of what others change");
     describe_counter!("cache_near_connections_total", "Times that the server was connected to");
     describe_counter!("cache_near_invalidations_total", "Keys that the server said had changed");
-    describe_counter!("cache_near_flushes_total", "Times that all that was cached was dropped, as some of it may have changed");
+    describe_counter!("cache_near_flushes_total", "Times that the cache was cleared, as any of it may have changed");
     describe_gauge!("process_resident_memory_bytes", Unit::Bytes, "Resident memory");
     Ok(handle)
 }
