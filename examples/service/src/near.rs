@@ -38,8 +38,8 @@
 //!
 //! # The bound
 //!
-//! While the connection works, an instance shows a change as soon as the message has arrived and was handled: some tens of
-//! microseconds on one machine. In any case, whatever fails, a value is served for at most [`LEASE`] after it has changed,
+//! While the connection works, an instance shows a change as soon as the message has arrived and was handled. In any case,
+//! whatever fails, a value is served for at most [`LEASE`] after it has changed,
 //! or for the grace that was asked for.
 //!
 //! # Why not broadcast
