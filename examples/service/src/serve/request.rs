@@ -22,6 +22,8 @@ const LONGEST_KEY: usize = 512;
 /// How many bytes of a body that is too long are read and forgotten. A client that is still sending when the connection
 /// is closed may not see the answer.
 const PATIENCE: usize = 16 << 20;
+/// How long a client that has announced too long a body may go on sending it.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// An answer of one line that says what was expected.
 #[derive(Debug)]
@@ -138,30 +140,42 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 
 /// The whole body, of at most `limit` bytes, unless it takes longer than `time` to arrive.
 pub(super) async fn body(headers: &HeaderMap, body: Body, limit: usize, time: Duration) -> Result<Bytes, Refusal> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    timeout(time, collect(body, announced.unwrap_or(0), limit)).await.unwrap_or_else(|_| {
-        let message = format!("slow body; expected it within {}", humantime::format_duration(time));
-        Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message))
-    })
-}
-
-/// Copies the body: as it comes, it shares the connection's buffer, which would be kept as long as the value is.
-async fn collect(mut body: Body, announced: usize, limit: usize) -> Result<Bytes, Refusal> {
-    let mut bytes = Vec::with_capacity(announced.min(limit));
-    let mut length = 0;
-    while length <= limit + PATIENCE
-        && let Some(frame) = body.frame().await
-    {
-        let frame = frame.map_err(|error| Refusal::bad(format!("broken body: {error}; expected all of it")))?;
-        let data = frame.data_ref().map_or(&[][..], |data| data);
-        length += data.len();
-        if length <= limit {
-            bytes.extend_from_slice(data);
-        }
-    }
-    if length > limit {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced = announced.map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
+    let time = if announced > limit { time.min(LINGER) } else { time };
+    let mut received = Received { bytes: Vec::with_capacity(announced.min(limit)), length: 0 };
+    let ended = timeout(time, received.all_of(body, limit)).await;
+    if received.length.max(announced) > limit {
         let message = format!("body too long; expected {limit} bytes at most");
         return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
     }
-    Ok(Bytes::from(bytes))
+    let slow = || {
+        let message = format!("slow body; expected it within {}", humantime::format_duration(time));
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, message)
+    };
+    ended.map_err(|_| slow())??;
+    Ok(Bytes::from(received.bytes))
+}
+
+/// What has come of a body.
+struct Received {
+    /// A copy: as it comes, it shares the connection's buffer, which would be kept as long as the value is.
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Received {
+    async fn all_of(&mut self, mut body: Body, limit: usize) -> Result<(), Refusal> {
+        while self.length <= limit + PATIENCE
+            && let Some(frame) = body.frame().await
+        {
+            let frame = frame.map_err(|error| Refusal::bad(format!("broken body: {error}; expected all of it")))?;
+            let data = frame.data_ref().map_or(&[][..], |data| data);
+            self.length += data.len();
+            if self.length <= limit {
+                self.bytes.extend_from_slice(data);
+            }
+        }
+        Ok(())
+    }
 }
