@@ -61,7 +61,7 @@
 //!
 //! # Features
 //!
-//! None is on by default, and none makes anything slower that does not use it.
+//! None is on by default.
 //!
 //! | feature | gives | costs | depends on |
 //! |---|---|---|---|
