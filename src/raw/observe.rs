@@ -82,7 +82,9 @@ mod report {
 
         #[inline]
         pub(in crate::raw) fn note(&mut self, event: Event) {
-            self.0.push(event);
+            if super::is_heard(&event) {
+                self.0.push(event);
+            }
         }
 
         #[cold]
@@ -127,6 +129,25 @@ mod report {
         fn drop(&mut self) {
             TELLING.with(|telling| telling.set(false));
         }
+    }
+}
+
+/// Whether somebody may listen. Runs no code of theirs: the highest level that any subscriber wants is a number in `tracing`.
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+#[inline]
+fn is_heard(event: &Event) -> bool {
+    #[cfg(feature = "tracing")]
+    let (is_debug, is_trace) = {
+        use tracing::level_filters::LevelFilter;
+        let level = LevelFilter::current();
+        (level >= LevelFilter::DEBUG, level >= LevelFilter::TRACE)
+    };
+    #[cfg(not(feature = "tracing"))]
+    let (is_debug, is_trace) = (false, false);
+    match event {
+        Event::Waited(_) => cfg!(feature = "metrics"),
+        Event::Copied { .. } => is_trace,
+        Event::Promoted { .. } => is_debug || cfg!(feature = "metrics"),
     }
 }
 

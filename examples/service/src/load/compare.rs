@@ -127,8 +127,10 @@ impl Contest<'_> {
         let seconds = self.args.duration.as_secs_f64();
         let saturating = self.draw(round.into(), DRAWN_PER_SECOND * seconds)?;
         let paced = self.draw(round.into(), rate * seconds)?;
-        let rounds = self.args.rounds;
-        for contender in &mut self.contenders {
+        let (rounds, count) = (self.args.rounds, self.contenders.len());
+        // Another one begins each round: the first takes its turn after requests have been drawn, the others do not.
+        for turn in 0..count {
+            let contender = &mut self.contenders[(usize::from(round) + turn) % count];
             self.progress.set_message(format!("round {round} of {rounds}, {}", contender.name));
             let pace = Pace::Saturated(self.args.duration);
             let (outcome, used) = contender.turn(self.args, &saturating, pace, &self.progress)?;
@@ -275,10 +277,11 @@ impl Contender {
         let status = status(&self.target)?;
         self.service.pause()?;
         let (sweeps, entries) = (&status["sweeps"], &status["entries"]);
-        let (count, expired, slice) = (&sweeps["count"], &sweeps["expired"], &sweeps["longest_slice_us"]);
+        let (count, expired) = (&sweeps["count"], &sweeps["expired"]);
+        let slice = sweeps["longest_slice_us"].as_f64().unwrap_or(f64::NAN);
         let name = self.name;
         Ok(format!(
-            "{name}: {count} sweeps removed {expired} expired entries, the longest slice took {slice} µs; {entries} are left."
+            "{name}: {count} sweeps removed {expired} expired entries, the longest slice took {slice:.0} µs; {entries} are left."
         ))
     }
 }
