@@ -2,7 +2,7 @@
 //!
 //! [`SyncMap`] is Go's `sync.Map` for Rust, without its cliffs: a lookup follows an atomically swapped table that no
 //! lock guards, and costs about what a lookup in an unsynchronised `HashMap` does. [`SyncSet`] is the set to go with
-//! it.
+//! it, [`LoadingMap`] loads what is absent once for all who ask for it.
 //!
 //! ```
 //! use readmostly::SyncMap;
@@ -47,6 +47,9 @@
 //! an iteration, take the writer lock, which is never held for more than a bounded step and never while a closure of
 //! yours runs. So nothing here can deadlock, whatever is called inside whichever closure. (A `Hash` or `Eq` that uses
 //! the map it belongs to is the exception: it may be called with the lock held.)
+//!
+//! Callers of [`LoadingMap::get_or_load`] wait for the loader of their key that runs already, and for nothing else. Two loaders
+//! that wait for each other's keys wait for ever.
 //!
 //! # Odd places
 //!
