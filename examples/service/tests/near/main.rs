@@ -111,13 +111,13 @@ fn what_expires_is_gone_in_both() {
     let Some(server) = RedisServer::start() else { return };
     let [a, b] = &pair(&server);
     let written = Instant::now();
-    assert_eq!(a.send("PUT", "k?ttl=1", &[], "x").status, 201);
+    assert_eq!(a.send("PUT", "k?ttl=3", &[], "x").status, 201);
     assert_eq!((a.cached("k").body, b.cached("k").body), ("x".to_owned(), "x".to_owned()));
-    while written.elapsed() < Duration::from_millis(900) {
+    while written.elapsed() < Duration::from_secs(2) {
         assert_eq!((a.get("k").status, b.get("k").status), (200, 200), "after {:?}", written.elapsed());
         thread::sleep(Duration::from_millis(10));
     }
-    thread::sleep(Duration::from_millis(200));
+    thread::sleep(Duration::from_millis(3100).saturating_sub(written.elapsed()));
     assert_eq!((a.get("k").status, b.get("k").status), (404, 404));
 }
 
@@ -160,7 +160,7 @@ fn without_the_server_nothing_is_served_and_all_is_well_again_with_it() {
 #[test]
 fn a_grace_is_asked_for_and_ends() {
     let Some(mut server) = RedisServer::start() else { return };
-    let a = Instance::start(&server, "a", &["--redis-grace", "2s"]);
+    let a = Instance::start(&server, "a", &["--redis-grace", "4s"]);
     a.put("k", "x");
     assert_eq!(a.cached("k").cache, "hit");
     server.kill();
@@ -171,7 +171,7 @@ fn a_grace_is_asked_for_and_ends() {
     assert_eq!(a.get("absent").status, 503, "what is not cached needs the server");
     until("the grace is over", || a.get("k").status == 503);
     let grace = killed.elapsed();
-    assert!(grace > Duration::from_millis(1500) && grace < Duration::from_millis(2500), "{grace:?}");
+    assert!(grace > Duration::from_millis(3500) && grace < Duration::from_secs(10), "{grace:?}");
 }
 
 /// A server that takes connections and answers nothing.

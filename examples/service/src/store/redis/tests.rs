@@ -437,7 +437,7 @@ async fn nothing_is_fresh_without_proof() {
     server.suspend(true);
     let begin = Instant::now();
     until("the proof is too old", || strict.store.freshness() != Freshness::Fresh).await;
-    assert!(begin.elapsed() < LEASE + Duration::from_millis(200), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < LEASE + Duration::from_secs(2), "{:?}", begin.elapsed());
     assert_eq!(strict.store.freshness(), Freshness::Unproven);
     assert!(strict.store.proven().await.is_err(), "it does not answer");
     until("the lenient one has seen it too", || lenient.store.freshness() != Freshness::Fresh).await;
