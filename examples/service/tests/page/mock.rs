@@ -79,7 +79,7 @@ pub(crate) fn status(seconds: u32, second: fn(f64) -> Second) -> Value {
         "negative_hits": 340, "misses": (requests - hits) as u64, "loads": (requests - hits) as u64, "load_failures": 0, "loading": 2,
         "latency_us": { "p50": p50, "p99": p99, "p999": p999, "max": 3.0 * p999 },
         "map_stats": {
-            "promotions": 1234, "misses": 56_789, "slow_path_waits": 3, "longest_wait": { "secs": 0, "nanos": 131_072 },
+            "promotions": 1234, "misses": 56_789, "slow_path_waits": 3, "longest_wait": 0.000_131_072,
             "longest_copy": 14, "table_bytes": 16_777_216,
         },
         "resident_bytes": last.resident_bytes as u64,
