@@ -42,7 +42,8 @@ use std::time::Duration;
 use super::bin::{self, BATCH, Bin, CheckedOut, Graveyard, Place, Queue};
 use super::epoch::{Guard, advance, advance_sometimes, pin};
 use crate::sync::{
-    AtomicBool, CachePadded, LocalCell, Lock, Moment, Ordering, figure, local, scaled, stripes, thread_index, yield_now,
+    AtomicBool, CachePadded, LocalCell, Lock, Moment, Ordering, figure, local, scaled, stripes, thread_index,
+    thread_tick, yield_now,
 };
 
 /// Calls of [`Domain::tend`] by one thread of which one looks for garbage that is due, when there was none before.
@@ -415,7 +416,7 @@ impl<G: Retired> Visit<'_, G> {
             self.free_some::<T, FREE_STEADY>(spent);
         } else {
             drop(self.bin);
-            let began = (mem::needs_drop::<T>() && is_timed(ready)).then(Moment::now);
+            let began = (mem::needs_drop::<T>() && is_timed()).then(Moment::now);
             drop(spent);
             self.domain.has_freed(self.reused, began);
         }
@@ -429,7 +430,7 @@ impl<G: Retired> Visit<'_, G> {
 
     fn free_some<T, const N: usize>(self, spent: T) {
         let Visit { mut bin, domain, freeing, reused, mut refused } = self;
-        let timed = N > FREE_STEADY || is_timed(bin.ripe.len);
+        let timed = N > FREE_STEADY || is_timed();
         if freeing.is_none() {
             drop(bin);
             return domain.owe();
@@ -453,11 +454,11 @@ impl<G: Retired> Visit<'_, G> {
     }
 }
 
-/// Whether to time an operation that frees little, by how much lies ready: most have one or two things less there than
-/// the one before. False if nothing does.
+/// Whether to time an operation that frees little. By count, not by how much lies ready: that may go round in a circle that
+/// never comes to a given number.
 #[inline]
-fn is_timed(ready: usize) -> bool {
-    ready.wrapping_sub(1) % (FREES_PER_TIMING * FREE_STEADY) < FREE_STEADY
+fn is_timed() -> bool {
+    thread_tick().is_multiple_of(FREES_PER_TIMING)
 }
 
 local! {
