@@ -35,7 +35,7 @@ fn keys_in_slices(map: &Map) -> Vec<u64> {
 
 #[test]
 pub(crate) fn slices_against_a_promotion() {
-    check([vec![1, 2, 3]], || {
+    check_bounded([vec![1, 2, 3]], || {
         let map = amended();
         together(&map, keys_in_slices, |map| map.promote()).0
     });
@@ -43,7 +43,7 @@ pub(crate) fn slices_against_a_promotion() {
 
 #[test]
 pub(crate) fn slices_against_an_insert() {
-    check([vec![1, 2, 3], vec![1, 2, 3, 4]], || {
+    check_bounded([vec![1, 2, 3], vec![1, 2, 3, 4]], || {
         let map = amended();
         together(&map, keys_in_slices, |map| insert(map, 4, 40)).0
     });
@@ -51,7 +51,7 @@ pub(crate) fn slices_against_an_insert() {
 
 #[test]
 pub(crate) fn slices_against_remove_and_insert_again() {
-    check([vec![1], vec![]], || {
+    check_bounded([vec![1], vec![]], || {
         let map = map_of(2, [1]);
         together(&map, keys_in_slices, |map| {
             remove(map, 1);
