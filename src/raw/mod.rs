@@ -72,7 +72,7 @@ use equivalent::Equivalent;
 
 use crate::reclaim::{Guard, pin};
 use crate::sync::{
-    Arc, ArcSwapOption, AtomicPtr, CachePadded, OnceLock, Ordering, const_fn, fault, scaled, thread_tick,
+    Arc, ArcSwapOption, AtomicPtr, CachePadded, LocalCell, OnceLock, Ordering, const_fn, fault, local, scaled, tick,
 };
 
 use garbage::Shared;
@@ -309,7 +309,10 @@ where
     where
         Q: ?Sized + Equivalent<K>,
     {
-        if thread_tick().is_multiple_of(MISSES_PER_COUNT) {
+        local! {
+            static MISSES: LocalCell<usize> = LocalCell::new(0);
+        }
+        if MISSES.with(tick).is_multiple_of(MISSES_PER_COUNT) {
             return self.get_amended_and_count(missed, hash, key, guard);
         }
         Self::get_behind(missed, hash, key, guard)

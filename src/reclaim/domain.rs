@@ -42,8 +42,8 @@ use std::time::Duration;
 use super::bin::{self, BATCH, Bin, CheckedOut, Graveyard, Place, Queue};
 use super::epoch::{Guard, advance, advance_sometimes, pin};
 use crate::sync::{
-    AtomicBool, CachePadded, LocalCell, Lock, Moment, Ordering, figure, local, scaled, stripes, thread_index,
-    thread_tick, yield_now,
+    AtomicBool, CachePadded, LocalCell, Lock, Moment, Ordering, figure, local, scaled, stripes, thread_index, tick,
+    yield_now,
 };
 
 /// Calls of [`Domain::tend`] by one thread of which one looks for garbage that is due, when there was none before.
@@ -458,7 +458,10 @@ impl<G: Retired> Visit<'_, G> {
 /// never comes to a given number.
 #[inline]
 fn is_timed() -> bool {
-    thread_tick().is_multiple_of(FREES_PER_TIMING)
+    local! {
+        static FREES: LocalCell<usize> = LocalCell::new(0);
+    }
+    FREES.with(tick).is_multiple_of(FREES_PER_TIMING)
 }
 
 local! {

@@ -114,15 +114,11 @@ pub(crate) fn prefetch<T>(address: *const T) {
     let _ = address;
 }
 
-/// Counts up, for this thread alone: for doing something every so many times without a counter that threads share.
+/// Counts `ticks` up: for doing something every so many times without a counter that threads share. Each such thing has a
+/// counter of its own: of two that take turns on one, the first might never see but odd numbers.
 #[inline(always)]
-pub(crate) fn thread_tick() -> usize {
-    local! {
-        static TICKS: LocalCell<usize> = LocalCell::new(0);
-    }
-    TICKS.with(|ticks| {
-        let tick = ticks.get().wrapping_add(1);
-        ticks.set(tick);
-        tick
-    })
+pub(crate) fn tick(ticks: &LocalCell<usize>) -> usize {
+    let tick = ticks.get().wrapping_add(1);
+    ticks.set(tick);
+    tick
 }

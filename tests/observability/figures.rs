@@ -184,3 +184,18 @@ fn times_are_seconds_in_json() {
         assert!(json[time].is_f64(), "{time} is a number of seconds: {json}");
     }
 }
+
+#[test]
+fn misses_count_however_many_values_are_freed_between_them() {
+    let map: SyncMap<u64, String> = (0..100).map(|n| (n, String::new())).collect();
+    map.promote();
+    let snapshot = map.snapshot();
+    map.insert(100, String::new());
+    drop(snapshot);
+    for round in 0..200 {
+        assert!(map.get(&1000).is_none());
+        map.insert(round % 100, String::new());
+    }
+    let stats = map.stats();
+    assert!(stats.misses > 0, "absent keys were looked up while the map was amended: {stats}");
+}
