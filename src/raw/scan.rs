@@ -55,6 +55,11 @@ impl Run {
         (self.first..=self.last).contains(&hash.reverse_bits())
     }
 
+    /// Whether the run is all keys of one home in a table of `buckets` buckets.
+    fn is_of(self, buckets: usize) -> bool {
+        self.last - self.first == u64::MAX >> buckets.trailing_zeros()
+    }
+
     /// Where the next run begins; `None` after the last.
     fn next(self) -> Option<u64> {
         self.last.checked_add(1)
@@ -90,7 +95,10 @@ where
             let read = self.read(&guard)?;
             let run = Run::from(place, largest(read, &guard));
             if let Some(next) = run.next() {
-                read.prefetch(next.reverse_bits());
+                read.prefetch_nodes(read.home(next.reverse_bits()));
+                if let Some(later) = Run::from(next, read.buckets()).next() {
+                    read.prefetch(later.reverse_bits());
+                }
             }
             self.visit_run(run, read, &mut shown, &guard, &mut f);
             guard.repin();
@@ -119,16 +127,18 @@ where
         let mut table = Some(read);
         while let Some(here) = table {
             let shown_before = shown.len();
+            let is_one_home = run.is_of(here.buckets());
             for home in run.homes(here.buckets()) {
                 here.prefetch_nodes(home);
-                for node in here.nodes_from(home) {
-                    // Overflown buckets have keys of other homes too, which may be in the run as well.
-                    let hash = self.hash(node.key());
-                    if here.home(hash) != home || !run.contains(hash) {
+                for (node, is_home) in here.nodes_from(home) {
+                    // Keys of other homes come here from buckets that overflow, and may be in the run as well.
+                    let is_of = |hash| here.home(hash) == home && run.contains(hash);
+                    if !(is_home && is_one_home) && !is_of(self.hash(node.key())) {
                         continue;
                     }
                     let Some(value) = live_value(node, guard) else { continue };
-                    // SAFETY: found under the guard, which is still held and protects nodes as long.
+                    // SAFETY: `shown` was cleared under this guard, so its nodes were found under it; it protects them as long as it
+                    // is held.
                     let is_key_of = |other: &NodePtr<K, V>| unsafe { other.by_ref() }.key() == node.key();
                     if !shown[..shown_before].iter().any(is_key_of) {
                         shown.push(node.ptr());

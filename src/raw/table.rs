@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! Bucket   { tags: AtomicU64, slots: [AtomicPtr<Node>; 7] }             one 64-byte line
-//! tags     byte 0..6: seven bits of the hash of the node in that slot, or 0 if the slot is free; byte 7: overflow
+//! tags     byte 0..6: seven bits of the hash of the node in that slot, or 0 if the slot is free
+//!          byte 7: bit 0, overflow; bit 1, strangers
 //! ```
 //!
 //! A lookup loads the tag word of the key's bucket, compares all seven tags at once, and follows the pointers that
-//! match. The overflow byte says that some key of this bucket (or of one before it) was put into a bucket behind it, so
-//! most misses end after one line. A slot that is filled stays so: a table only grows, keys leave when the live nodes
+//! match. The overflow bit says that some key of this bucket (or of one before it) was put into a bucket behind it, so
+//! most misses end after one line; the strangers bit says that a key of one before it was put into this one, so a walk by
+//! hashes need not hash most keys. A slot that is filled stays so: a table only grows, keys leave when the live nodes
 //! are copied to the next.
 //!
 //! The number of buckets is a power of two and the low bits of the hash pick one, as in hashbrown, so hashers made for
@@ -49,6 +51,7 @@ impl Tags {
     const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
     /// Lowest bit of the last byte. Not its high bit, so that this byte never looks like a tag.
     const OVERFLOW: u64 = 1 << 56;
+    const STRANGERS: u64 = 1 << 57;
 
     /// The byte by which a hash is known in its bucket: from its top bits, which take no part in picking the bucket.
     #[inline(always)]
@@ -76,13 +79,18 @@ impl Tags {
         (filled < SLOTS).then_some(Slot(filled))
     }
 
-    fn with(self, slot: Slot, tag: u8) -> Tags {
-        Tags(self.0 | u64::from(tag) << (8 * slot.0))
+    fn with(self, slot: Slot, tag: u8, is_home: bool) -> Tags {
+        Tags(self.0 | u64::from(tag) << (8 * slot.0) | if is_home { 0 } else { Self::STRANGERS })
     }
 
     #[inline(always)]
     fn overflows(self) -> bool {
         self.0 & Self::OVERFLOW != 0
+    }
+
+    /// Whether one of the filled slots may hold a key whose home is another bucket.
+    fn has_strangers(self) -> bool {
+        self.0 & Self::STRANGERS != 0
     }
 }
 
@@ -314,20 +322,22 @@ impl<K, V> Table<K, V> {
 
     /// Adds a node. Called under the writer lock, on a table that is not full.
     pub(super) fn put(&self, hash: u64, node: NodePtr<K, V>) {
-        let mut index = self.home(hash);
+        let home = self.home(hash);
+        let mut index = home;
         loop {
             let bucket = self.bucket(index);
             // Relaxed: tag words are stored under the writer lock alone, which this thread holds.
             let tags = Tags(bucket.tags.load(Ordering::Relaxed));
             if let Some(slot) = tags.free_slot() {
+                let filled = tags.with(slot, Tags::tag(hash), index == home);
                 if fault!(PublishFirst) {
                     // Release: a mistake does not get better for it.
-                    bucket.tags.store(tags.with(slot, Tags::tag(hash)).0, Ordering::Release);
+                    bucket.tags.store(filled.0, Ordering::Release);
                 }
                 // Relaxed: published by the tag word.
                 bucket.slots[slot.0].store(node.as_raw(), Ordering::Relaxed);
                 // Release: pairs with the Acquire load in `Bucket::tags`; publishes pointer and node.
-                bucket.tags.store(tags.with(slot, Tags::tag(hash)).0, Ordering::Release);
+                bucket.tags.store(filled.0, Ordering::Release);
                 return;
             }
             if !tags.overflows() {
@@ -344,14 +354,17 @@ impl<K, V> Table<K, V> {
         self.nodes_in(index).for_each(|node| prefetch(node.ptr().as_raw()));
     }
 
-    /// The nodes among which lookups that start at bucket `home` look, in their order.
-    pub(super) fn nodes_from(&self, home: usize) -> impl Iterator<Item = NodeRef<'_, K, V>> {
+    /// The nodes among which lookups that start at bucket `home` look, in their order, and of each whether it is certain,
+    /// without a look at its key, that lookups of it do start there.
+    pub(super) fn nodes_from(&self, home: usize) -> impl Iterator<Item = (NodeRef<'_, K, V>, bool)> {
         let mut next = Some(home);
         let filled = iter::from_fn(move || {
-            let bucket = self.bucket(next?);
+            let index = next?;
+            let bucket = self.bucket(index);
             let tags = bucket.tags();
+            let is_home = index == home && !tags.has_strangers();
             next = next.filter(|_| tags.overflows()).map(|index| (index + 1) & self.mask);
-            Some(tags.filled().map(|slot| self.node_at(bucket, slot)))
+            Some(tags.filled().map(move |slot| (self.node_at(bucket, slot), is_home)))
         });
         filled.flatten()
     }
