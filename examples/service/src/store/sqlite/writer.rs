@@ -27,8 +27,11 @@ const INSERT: &str = "INSERT INTO entries (key, version, expires, value) VALUES 
 const DELETE: &str = "DELETE FROM entries WHERE key = ?1 AND expires > ?3 AND (?2 IS NULL OR version = ?2)";
 const DELETE_EXPIRED: &str = "DELETE FROM entries WHERE rowid IN
     (SELECT rowid FROM entries WHERE expires < 9223372036854775807 AND expires <= ?1 LIMIT ?2)";
-/// Versions are drawn from one clock, so that a key that is deleted and written again does not repeat one.
-const TICK: &str = "UPDATE clock SET version = version + 1 RETURNING version";
+/// Versions are drawn from one clock, so that a key that is deleted and written again does not repeat one. It is read at the
+/// begin of a transaction and set at its end: `RETURNING` at each write would make SQLite build, and free, a table in
+/// memory each time.
+const READ_CLOCK: &str = "SELECT version FROM clock";
+const SET_CLOCK: &str = "UPDATE clock SET version = ?1";
 
 pub(super) enum Job {
     Write(Write),
@@ -136,12 +139,21 @@ type Results = Vec<Result<Option<Written>, StoreError>>;
 /// Makes all of `writes`, or on an error none.
 fn transact(connection: &mut Connection, writes: &[Write]) -> rusqlite::Result<Results> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let results = writes.iter().map(|write| make(&transaction, write)).collect::<rusqlite::Result<_>>()?;
+    let began: u64 = transaction.prepare_cached(READ_CLOCK)?.query_row((), |row| row.get(0))?;
+    let numbered = (began + 1..).zip(writes);
+    let results =
+        numbered.map(|(version, write)| make(&transaction, version, write)).collect::<rusqlite::Result<_>>()?;
+    transaction.prepare_cached(SET_CLOCK)?.execute([began + writes.len() as u64])?;
     transaction.commit()?;
     Ok(results)
 }
 
-fn make(transaction: &Transaction<'_>, write: &Write) -> rusqlite::Result<Result<Option<Written>, StoreError>> {
+/// Makes one write; `version` is what it writes, if it does.
+fn make(
+    transaction: &Transaction<'_>,
+    version: u64,
+    write: &Write,
+) -> rusqlite::Result<Result<Option<Written>, StoreError>> {
     let now = Moment::now().0;
     let expected = match write.condition {
         Condition::Version(version) => Some(version),
@@ -155,7 +167,6 @@ fn make(transaction: &Transaction<'_>, write: &Write) -> rusqlite::Result<Result
         let deleted = transaction.prepare_cached(DELETE)?.execute(params![&*write.key, expected, now])?;
         return Ok(if deleted == 0 { missed() } else { Ok(Some(Written { version: 0, created: false })) });
     };
-    let version: u64 = transaction.prepare_cached(TICK)?.query_row((), |row| row.get(0))?;
     if write.condition != Condition::Absent {
         let row = params![&*write.key, expected, version, expires.0, &**value, now];
         if transaction.prepare_cached(UPDATE)?.execute(row)? != 0 {
