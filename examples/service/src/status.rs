@@ -13,12 +13,8 @@ pub(crate) struct Status {
     pub(crate) ready: bool,
     pub(crate) entries: usize,
     pub(crate) negative_entries: usize,
-    pub(crate) requests: u64,
-    pub(crate) hits: u64,
-    pub(crate) negative_hits: u64,
-    pub(crate) misses: u64,
-    pub(crate) loads: u64,
-    pub(crate) load_failures: u64,
+    #[serde(flatten)]
+    pub(crate) totals: Totals,
     pub(crate) loading: usize,
     pub(crate) latency_us: Latency,
     pub(crate) map_stats: Option<Stats>,
@@ -26,6 +22,17 @@ pub(crate) struct Status {
     pub(crate) sweeps: Sweeps,
     pub(crate) near_cache: Option<NearCache>,
     pub(crate) series: Vec<Second>,
+}
+
+/// Since the start.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Totals {
+    pub(crate) requests: u64,
+    pub(crate) hits: u64,
+    pub(crate) negative_hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) loads: u64,
+    pub(crate) load_failures: u64,
 }
 
 /// Of the requests of a second, in microseconds.

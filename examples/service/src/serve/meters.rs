@@ -11,7 +11,7 @@ use crossbeam_utils::CachePadded;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
-use crate::status::{Latency, Second};
+use crate::status::{Latency, Second, Totals};
 
 /// Seconds that the series goes back.
 const HISTORY: usize = 300;
@@ -72,16 +72,6 @@ struct Past {
     series: VecDeque<Second>,
     promotions: u64,
     published: [metrics::Histogram; Outcome::ALL.len()],
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Totals {
-    pub(crate) requests: u64,
-    pub(crate) hits: u64,
-    pub(crate) negative_hits: u64,
-    pub(crate) misses: u64,
-    pub(crate) loads: u64,
-    pub(crate) load_failures: u64,
 }
 
 /// Gauges at the end of a second.

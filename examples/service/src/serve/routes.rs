@@ -172,7 +172,6 @@ fn render(app: &App, prometheus: &PrometheusHandle) -> Response {
 }
 
 async fn status_json(State(app): State<Arc<App>>) -> Json<Status> {
-    let totals = app.meters.totals();
     Json(Status {
         instance: app.args.instance.clone(),
         map: app.args.map.name(),
@@ -180,12 +179,7 @@ async fn status_json(State(app): State<Arc<App>>) -> Json<Status> {
         ready: app.ready.load(Relaxed),
         entries: app.cache.len(),
         negative_entries: app.sweeps.negative_entries(),
-        requests: totals.requests,
-        hits: totals.hits,
-        negative_hits: totals.negative_hits,
-        misses: totals.misses,
-        loads: totals.loads,
-        load_failures: totals.load_failures,
+        totals: app.meters.totals(),
         loading: app.cache.loading(),
         latency_us: app.meters.latency(),
         map_stats: app.cache.stats(),

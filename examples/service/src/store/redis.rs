@@ -25,9 +25,8 @@ use crate::cache::Cache;
 use crate::entry::{Entry, Key, Moment};
 use crate::near::{Near, Options};
 
-/// KEYS: entry, clock. ARGV: condition, body, remaining milliseconds or nothing. Returns the version, whether the key was
-/// absent; nothing on a conflict.
-const PUT: &str = r"
+/// The begin of both scripts. KEYS[1]: entry. ARGV[1]: condition. Returns nothing on a conflict.
+const CHECK: &str = r"
 local current = redis.call('HGET', KEYS[1], 'version')
 local condition = ARGV[1]
 if condition == 'absent' then
@@ -37,6 +36,11 @@ elseif condition == 'present' then
 elseif condition ~= 'none' and condition ~= current then
     return false
 end
+";
+
+/// KEYS: entry, clock. ARGV: condition, body, remaining milliseconds or nothing. Returns the version, whether the key was
+/// absent.
+const PUT: &str = r"
 local time = redis.call('TIME')
 local last = tonumber(redis.call('GET', KEYS[2]) or 0)
 local version = string.format('%.0f', math.max(time[1] * 1000000 + time[2], last + 1))
@@ -46,19 +50,8 @@ if ARGV[3] == '' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIRE', 
 return {version, current and 0 or 1}
 ";
 
-/// KEYS: entry. ARGV: condition. Returns how many were deleted; nothing on a conflict.
-const DELETE: &str = r"
-local current = redis.call('HGET', KEYS[1], 'version')
-local condition = ARGV[1]
-if condition == 'absent' then
-    if current then return false end
-elseif condition == 'present' then
-    if not current then return false end
-elseif condition ~= 'none' and condition ~= current then
-    return false
-end
-return redis.call('DEL', KEYS[1])
-";
+/// KEYS: entry. ARGV: condition. Returns how many were deleted.
+const DELETE: &str = "return redis.call('DEL', KEYS[1])";
 
 /// Versions asked for in one round trip.
 const BATCH: usize = 1000;
@@ -82,8 +75,8 @@ impl RedisStore {
             cache,
             entries,
             clock,
-            put: Script::new(PUT),
-            delete: Script::new(DELETE),
+            put: Script::new(&format!("{CHECK}{PUT}")),
+            delete: Script::new(&format!("{CHECK}{DELETE}")),
         })
     }
 
