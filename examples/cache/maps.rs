@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, RwLock};
 
 use dashmap::DashMap;
-use readmostly::{DefaultHashBuilder, SyncMap};
+use readmostly::{Cursor, DefaultHashBuilder, SyncMap};
 use serde_json::{Value, json};
+
+/// Entries that an eviction visits at a time.
+const SLICE: usize = 1000;
 
 /// A cached value and when it was last used, in ticks of the cache's clock.
 #[derive(Debug)]
@@ -86,13 +89,17 @@ impl Cache for SyncCache {
 
     fn remove_unused_since(&self, mark: u32, limit: usize) -> usize {
         let mut removed = 0;
-        self.0.range(|key, entry| {
-            // Whoever used or replaced the entry since it was visited keeps it: `remove_if` looks at it again.
-            if entry.used() <= mark && self.0.remove_if(key.as_str(), |_, entry| entry.used() <= mark).is_some() {
-                removed += 1;
-            }
-            removed < limit
-        });
+        // Not by `range`, which would freeze the key set: inserts meanwhile would start a new table.
+        let mut next = Some(Cursor::default());
+        while let Some(cursor) = next.filter(|_| removed < limit) {
+            next = self.0.range_until(SLICE, cursor, |key, entry| {
+                let is_due = |entry: &Entry| removed < limit && entry.used() <= mark;
+                // Whoever used or replaced the entry since it was visited keeps it: `remove_if` looks at it again.
+                if is_due(entry) && self.0.remove_if(key.as_str(), |_, entry| is_due(entry)).is_some() {
+                    removed += 1;
+                }
+            });
+        }
         removed
     }
 
@@ -100,12 +107,19 @@ impl Cache for SyncCache {
         let stats = self.0.stats();
         let fields = json!({
             "promotions": stats.promotions,
+            "promotion_seconds": stats.promotion_time.as_secs_f64(),
+            "longest_promotion_seconds": stats.longest_promotion.as_secs_f64(),
+            "compactions": stats.compactions,
             "misses": stats.misses,
             "slow_path_locks": stats.slow_path_locks,
             "slow_path_waits": stats.slow_path_waits,
+            "long_waits": stats.long_waits,
+            "longest_wait_seconds": stats.longest_wait.as_secs_f64(),
             "copied_slots": stats.copied_slots,
             "longest_copy": stats.longest_copy,
+            "longest_copy_seconds": stats.longest_copy_time.as_secs_f64(),
             "longest_free": stats.longest_free,
+            "longest_free_seconds": stats.longest_free_time.as_secs_f64(),
             "dirty_len": stats.dirty_len,
             "tombstones": stats.tombstones,
             "pending_garbage": stats.pending_garbage,
