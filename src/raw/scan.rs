@@ -132,13 +132,13 @@ where
                 here.prefetch_nodes(home);
                 for (node, is_home) in here.nodes_from(home) {
                     // Keys of other homes come here from buckets that overflow, and may be in the run as well.
-                    let is_of = |hash| here.home(hash) == home && run.contains(hash);
-                    if !(is_home && is_one_home) && !is_of(self.hash(node.key())) {
+                    let hashes_into_run = |hash| here.home(hash) == home && run.contains(hash);
+                    let is_due = is_home && is_one_home || hashes_into_run(self.hash(node.key()));
+                    if !is_due {
                         continue;
                     }
                     let Some(value) = live_value(node, guard) else { continue };
-                    // SAFETY: `shown` was cleared under this guard, so its nodes were found under it; it protects them as long as it
-                    // is held.
+                    // SAFETY: `shown` was cleared under this guard, so all nodes in it were found under it, and it is still held.
                     let is_key_of = |other: &NodePtr<K, V>| unsafe { other.by_ref() }.key() == node.key();
                     if !shown[..shown_before].iter().any(is_key_of) {
                         shown.push(node.ptr());
