@@ -32,7 +32,7 @@ use crate::sync::const_fn;
 /// | `insert`, `update`, ... of a known key, `remove` | never | O(1), one allocation for the value |
 /// | the same for a new key | the writer lock, briefly | O(1): one allocation, at most 14 slots copied |
 /// | `range`, `snapshot`, `pin().iter()` | briefly, to begin | O(entries); completes a copy that is under way |
-/// | `range_until` | never | O(entries visited) |
+/// | `range_until` | never | O(entries visited + buckets passed) |
 /// | `promote`, `compact`, `reserve` | briefly, over and over | O(entries) |
 /// | `clear` | briefly | O(entries) |
 ///

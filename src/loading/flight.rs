@@ -11,9 +11,11 @@
 //!
 //! The lock is held for a change of phase and nothing else: no loader, no waker and no destructor runs under it.
 //!
-//! Who supersedes a flight that lands waits until it has landed. Landing is an insert, which may run destructors of the user's,
-//! and they may supersede flights. A thread that lands never waits: it leaves the removal to the flight it
-//! met. So threads that wait here wait for threads that do not.
+//! Who supersedes a flight that lands waits until it has landed. Landing is an insert, which may run destructors and observers
+//! of the user's, and they may use the map in any way. So a thread that lands never waits, neither for a flight that it would
+//! supersede, to which it leaves the removal, nor for a load, which it does for itself. Threads that wait here wait for
+//! threads that do not. A flight that is left the removal has not ended until it is done, and is found by whoever
+//! looks for it until then.
 
 use std::mem;
 use std::pin::Pin;
@@ -73,9 +75,10 @@ impl Flight {
         Self::new(None)
     }
 
-    /// Whether the loader runs on this very thread, further up the stack, so that waiting for it would be forever.
-    pub(super) fn is_led_here(&self) -> bool {
-        self.leader == Some(thread_index())
+    /// Whether this thread must not wait for it: the loader runs further up its own stack, or the thread is landing
+    /// another flight, which the loader may come to wait for.
+    pub(super) fn must_not_wait(&self) -> bool {
+        self.leader == Some(thread_index()) || lands()
     }
 
     /// Whether it is worth waiting for.
@@ -83,7 +86,8 @@ impl Flight {
         self.state.lock().phase.goes_on()
     }
 
-    /// Whether what was loaded may be put into the map. Then [`Flight::end`] must follow on the same thread.
+    /// Whether what was loaded may be put into the map. Then [`Flight::end`] must follow on the same thread, as
+    /// often as it says no.
     pub(super) fn land(&self) -> bool {
         let mut state = self.state.lock();
         let is_current = state.phase == Phase::Loading;
@@ -94,22 +98,26 @@ impl Flight {
         is_current || fault!(LandSuperseded)
     }
 
-    /// Wakes all who wait; whether what has landed must be removed again.
+    /// Ends the flight, whatever its phase, and wakes all who wait. If it was landing, and what has landed is to be removed
+    /// again, it does not end, and the answer is no.
     pub(super) fn end(&self) -> bool {
         let mut state = self.state.lock();
-        let last = mem::replace(&mut state.phase, Phase::Ended);
-        let waiting = mem::take(&mut state.waiting);
-        drop(state);
-        if let Phase::Landing { .. } = last {
+        if let Phase::Landing { is_superseded } = &mut state.phase {
+            if mem::take(is_superseded) {
+                return false;
+            }
             LANDING.with(|landing| landing.set(landing.get() - 1));
         }
+        state.phase = Phase::Ended;
+        let waiting = mem::take(&mut state.waiting);
+        drop(state);
         wake(waiting.into_iter().take(if fault!(WakeOne) { 1 } else { usize::MAX }));
-        matches!(last, Phase::Landing { is_superseded: true })
+        true
     }
 
-    /// Keeps what is being loaded out of the map. What has landed already is in the map when this returns, to be removed
-    /// by the caller; or it will be removed, if this thread cannot wait.
-    pub(super) fn supersede(&self) {
+    /// Keeps what is being loaded out of the map. What has landed is in the map when this returns true, to be removed
+    /// by the caller. Else this thread cannot wait for that, and the flight, which goes on, will remove it.
+    pub(super) fn supersede(&self) -> bool {
         let mut state = self.state.lock();
         match &mut state.phase {
             Phase::Loading => {
@@ -118,13 +126,17 @@ impl Flight {
                 drop(state);
                 wake(waiting);
             }
-            Phase::Landing { is_superseded } if LANDING.with(LocalCell::get) > 0 => *is_superseded = true,
+            Phase::Landing { is_superseded } if lands() => {
+                *is_superseded = true;
+                return false;
+            }
             Phase::Landing { .. } => {
                 drop(state);
                 block_on(self.wait_while(|phase| matches!(phase, Phase::Landing { .. })));
             }
             Phase::Superseded | Phase::Ended => {}
         }
+        true
     }
 
     /// Waits until the load has ended, or nothing will come of it for those who wait.
@@ -137,9 +149,24 @@ impl Flight {
     }
 }
 
-/// Wakes, after the lock has been released: wakers run the executor's code, and may drop tasks.
+/// Whether this thread is putting something that it has loaded into a map, further up its stack.
+fn lands() -> bool {
+    LANDING.with(LocalCell::get) > 0
+}
+
+/// Wakes, after the lock has been released: wakers run the executor's code, and may drop tasks. All are woken, also if one
+/// panics.
 fn wake(waiting: impl IntoIterator<Item = Option<Waker>>) {
-    waiting.into_iter().flatten().for_each(Waker::wake);
+    struct WakeRest<I: Iterator<Item = Waker>>(I);
+
+    impl<I: Iterator<Item = Waker>> Drop for WakeRest<I> {
+        fn drop(&mut self) {
+            self.0.by_ref().for_each(Waker::wake);
+        }
+    }
+
+    let mut rest = WakeRest(waiting.into_iter().flatten());
+    rest.0.by_ref().for_each(Waker::wake);
 }
 
 /// Waits while a flight is in certain phases.
@@ -179,7 +206,33 @@ impl Drop for Wait<'_> {
         let Some(place) = self.place else { return };
         let mut state = self.flight.state.lock();
         let waker = state.waiting.get_mut(place).map(mem::take);
+        // Who waits has a waker in its place, so those that are empty at the end are nobody's.
+        while let Some(None) = state.waiting.last() {
+            state.waiting.pop();
+        }
         drop(state);
         drop(waker);
+    }
+}
+
+#[cfg(all(test, not(any(readmostly_loom, readmostly_shuttle))))]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    #[test]
+    fn waits_that_are_given_up_leave_no_place_behind() {
+        let flight = Flight::led_anywhere();
+        let mut context = Context::from_waker(Waker::noop());
+        {
+            let mut stays = pin!(flight.wait());
+            assert!(stays.as_mut().poll(&mut context).is_pending());
+            for _ in 0..100 {
+                assert!(pin!(flight.wait()).poll(&mut context).is_pending());
+            }
+            assert_eq!(flight.state.lock().waiting.len(), 1);
+        }
+        assert!(flight.state.lock().waiting.is_empty());
     }
 }

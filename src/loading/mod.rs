@@ -14,7 +14,7 @@ use equivalent::Equivalent;
 use crate::guard::{OccupiedError, Ref};
 use crate::hasher::DefaultHashBuilder;
 use crate::map::SyncMap;
-use crate::sync::{Arc, block_on, const_fn};
+use crate::sync::{Arc, Ordering, block_on, const_fn, fence};
 
 use flight::Flight;
 
@@ -84,10 +84,12 @@ where
     S: BuildHasher,
 {
     fn drop(&mut self) {
-        self.loading.forget(&self.key, &self.flight);
-        if self.flight.end() {
+        // First of all, since what follows may panic: those who wait must not wait for ever.
+        while !self.flight.end() {
+            // Only in a panic: else `land` has removed what was its own, and the flight has ended.
             self.loading.map.remove(&self.key);
         }
+        self.loading.forget(&self.key, &self.flight);
     }
 }
 
@@ -229,7 +231,7 @@ where
                 // The load before this one ended just now.
                 Turn::Lead(lead) if self.map.contains_key(&key) => drop(lead),
                 Turn::Lead(lead) => return Ok(lead.land(key, loader()?)),
-                Turn::Wait(flight) if flight.is_led_here() => return Ok(self.pass(key, loader()?)),
+                Turn::Wait(flight) if flight.must_not_wait() => return Ok(self.pass(key, loader()?)),
                 Turn::Wait(flight) => block_on(flight.wait()),
             }
         }
@@ -277,6 +279,10 @@ where
                     let value = loader().await?;
                     return Ok(lead.land(key, value));
                 }
+                Turn::Wait(flight) if flight.must_not_wait() => {
+                    let value = loader().await?;
+                    return Ok(self.pass(key, value));
+                }
                 Turn::Wait(flight) => flight.wait().await,
             }
         }
@@ -291,22 +297,19 @@ where
     /// assert!(pages.insert("/", "home").is_none());
     /// assert_eq!(*pages.get_or_load("/", || Err("not called")).unwrap(), "home");
     /// ```
-    pub fn insert(&self, key: K, value: V) -> Option<Ref<'_, K, V>>
-    where
-        K: Clone,
-    {
-        let old = self.map.insert(key.clone(), value);
-        // What is loading was read before and would come back if this entry were removed.
+    pub fn insert(&self, key: K, value: V) -> Option<Ref<'_, K, V>> {
+        // First, as in `remove`: what is loading was read before, and would come back if the entry were removed at once by
+        // somebody else. What begins to load after this reads the source as it is now.
         self.supersede(&key);
-        drop(key);
-        old
+        self.map.insert(key, value)
     }
 
     /// Removes a key, and keeps what is being loaded for it out of the map; returns the entry removed.
     ///
     /// When this returns, no value is in the map that a load read before the call. To be called after the
     /// source has changed. May wait for another thread that is just putting what it loaded into the map; never for a
-    /// loader.
+    /// loader. (In a destructor, or an observer, that runs while this thread puts what *it* loaded into a map, it does not
+    /// wait: then the other thread removes what it put there.)
     ///
     /// ```
     /// let pages = readmostly::LoadingMap::new();
@@ -335,10 +338,12 @@ where
     /// ```
     #[doc(alias = "invalidate_all")]
     pub fn clear(&self) {
-        // Loads that begin while this runs read what is there after the call has begun.
+        // SeqCst: as in `supersede`. Loads that begin while this runs read what is there after the call has begun.
+        fence(Ordering::SeqCst);
         self.flights.range(|key, flight| {
-            flight.supersede();
-            self.forget(key, flight);
+            if flight.supersede() {
+                self.forget(key, flight);
+            }
             true
         });
         self.map.clear();
@@ -349,7 +354,6 @@ where
     where
         K: Clone,
     {
-        let mut new = None;
         loop {
             if let Some(flight) = self.flights.get(key) {
                 if flight.goes_on() {
@@ -358,9 +362,13 @@ where
                 // Whoever ended it is about to do this too; waiting for that would be spinning.
                 self.forget(key, &flight);
             }
-            let flight = Arc::clone(new.get_or_insert_with(|| Arc::new(flight())));
-            if self.flights.try_insert(key.clone(), Arc::clone(&flight)).is_ok() {
-                return Turn::Lead(Lead { loading: self, key: key.clone(), flight });
+            // Made first, so that the flight ends whatever panics.
+            let lead = Lead { loading: self, key: key.clone(), flight: Arc::new(flight()) };
+            if self.flights.try_insert(key.clone(), Arc::clone(&lead.flight)).is_ok() {
+                // SeqCst: pairs with the fences in `supersede` and `clear`. Either those find the flight, or the loader sees
+                // what the source was changed to before them, however little the source orders by itself.
+                fence(Ordering::SeqCst);
+                return Turn::Lead(lead);
             }
         }
     }
@@ -370,11 +378,14 @@ where
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
-        // A flight found here began before the source was changed, or may have; later ones did not.
+        // SeqCst: pairs with the fence in `turn`. A flight found here began before the source was changed, or may have; the
+        // loaders of others see the change.
+        fence(Ordering::SeqCst);
         if let Some(flight) = self.flights.get(key) {
             // In this order: another writer that does not find the flight takes it as superseded.
-            flight.supersede();
-            self.forget(key, &flight);
+            if flight.supersede() {
+                self.forget(key, &flight);
+            }
         }
     }
 
@@ -411,16 +422,24 @@ where
 {
     /// Puts what was loaded into the map, unless that is out of date.
     fn land(self, key: K, value: V) -> Ref<'a, K, V> {
+        let loading = self.loading;
         if !self.flight.land() {
-            return self.loading.pass(key, value);
+            drop(self);
+            return loading.pass(key, value);
         }
-        let entry = match self.loading.map.try_insert(key, value) {
-            Ok(entry) => entry,
+        let (entry, is_own) = match loading.map.try_insert(key, value) {
+            Ok(entry) => (entry, true),
             Err(OccupiedError { current, key, value }) => {
                 drop((key, value));
-                current
+                (current, false)
             }
         };
+        // A destructor that an insert runs, this one or another's, has made it out of date: what it left is not touched.
+        while !self.flight.end() {
+            if is_own {
+                loading.map.remove_if(entry.key(), |_, value| ptr::eq(value, entry.value()));
+            }
+        }
         drop(self);
         entry
     }

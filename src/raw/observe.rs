@@ -12,8 +12,8 @@
 //! the thread never waits for an observer. (If a `Hash` or `Eq` of the user's calls an observer, that happens under the
 //! lock, and is as if the `Hash` itself did what the observer does.)
 //!
-//! A `LoadingMap` is the one place where a thread may wait for another that is in an observer: its `remove` for one that
-//! is just putting what it loaded into the map. So an observer with a lock of its own must not call it under that lock.
+//! A `LoadingMap` is the one place where a thread may wait for another that is in an observer: who removes, inserts or
+//! asks for a key waits for one that is just putting what it loaded into the map. So an observer with a lock of its own must not call it under that lock.
 //!
 //! # Why it ends
 //!
@@ -23,8 +23,9 @@
 //!
 //! # Panics
 //!
-//! A panic of an observer passes through the operation, which has been carried out by then. During a panic nothing is
-//! told: another one would abort the process.
+//! A panic of an observer passes through the operation, whose step under the lock has been carried out by then; an operation
+//! that takes the lock again, an insert that found no room or the making of a snapshot, goes no further. During a panic
+//! nothing is told: another one would abort the process.
 
 use std::time::Duration;
 

@@ -24,15 +24,25 @@ struct Source {
 /// (shuttle notices when nobody can go on), and nobody gets what was out of date before it asked.
 #[test]
 fn loads_are_shared_and_never_out_of_date() {
+    check(|map, source| (0..2).map(|_| start(map, source, change)).collect());
+}
+
+/// The same with one that puts what it changes into the map, as a service does that writes to its database, and one that
+/// evicts.
+#[test]
+fn inserts_keep_loads_out_also_beside_evictions() {
+    check(|map, source| vec![start(map, source, replace), start(map, source, |map, _| drop(map.map().remove(&KEY)))]);
+}
+
+fn check(writers: fn(&Arc<LoadingMap<u32, u64>>, &Arc<Source>) -> Vec<thread::JoinHandle<()>>) {
     let _planted = readmostly_loom_tests::controls::planted();
     let mut config = Config::new();
     config.stack_size = 1 << 18;
     config.silence_warnings = true;
-    Runner::new(PctScheduler::new_from_seed(1, 4, crate::histories()), config).run(|| {
+    Runner::new(PctScheduler::new_from_seed(1, 4, crate::histories()), config).run(move || {
         let (map, source) = (Arc::new(LoadingMap::<u32, u64>::new()), Arc::new(Source::default()));
         let readers: Vec<_> = (0..3).map(|id| start(&map, &source, move |map, source| read(map, source, id))).collect();
-        let writers: Vec<_> = (0..2).map(|_| start(&map, &source, change)).collect();
-        readers.into_iter().chain(writers).for_each(|thread| thread.join().unwrap());
+        readers.into_iter().chain(writers(&map, &source)).for_each(|thread| thread.join().unwrap());
         assert_eq!(map.loading(), 0);
     });
 }
@@ -49,10 +59,17 @@ fn start(
 fn change(map: &LoadingMap<u32, u64>, source: &Source) {
     let version = source.version.fetch_add(1, SeqCst) + 1;
     if thread_rng().gen_bool(0.5) {
-        drop(map.remove(&KEY))
+        drop(map.remove(&KEY));
     } else {
-        map.clear()
+        map.clear();
     }
+    source.removed.fetch_max(version, SeqCst);
+}
+
+/// The only one that changes the source, or what it inserts might be older than what others do.
+fn replace(map: &LoadingMap<u32, u64>, source: &Source) {
+    let version = source.version.fetch_add(1, SeqCst) + 1;
+    drop(map.insert(KEY, version));
     source.removed.fetch_max(version, SeqCst);
 }
 
