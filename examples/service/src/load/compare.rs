@@ -38,16 +38,6 @@ const SETTLING: Duration = Duration::from_millis(300);
 const ABOUT: &str = "The same service on several maps, each in a process of its own, with entries that expire and are swept. \
     In each round every map is asked as fast as it answers, and then at a rate that is the same for all.";
 
-/// A map's name, as it is given to the service.
-pub(super) fn name(map: MapKind) -> &'static str {
-    match map {
-        MapKind::Readmostly => "readmostly",
-        MapKind::Dashmap => "dashmap",
-        MapKind::Moka => "moka",
-        MapKind::Rwlock => "rwlock",
-    }
-}
-
 /// Compares the maps of the arguments: what was measured, and how many answers were wrong.
 pub(super) fn run(args: &Args) -> Result<(Section, u64)> {
     let workload = args.requests.workload()?;
@@ -56,7 +46,7 @@ pub(super) fn run(args: &Args) -> Result<(Section, u64)> {
         contest.join(*map)?;
     }
     // In the order in which they were named, of which the first is compared with the others.
-    contest.contenders.sort_by_key(|contender| args.compare.iter().position(|map| name(*map) == contender.name));
+    contest.contenders.sort_by_key(|contender| args.compare.iter().position(|map| map.name() == contender.name));
     let slowest = contest.warm_up()?;
     let rate = args.rate.unwrap_or(LOAD * slowest);
     for round in 1..=args.rounds {
@@ -96,12 +86,12 @@ impl Contest<'_> {
         let service = start(self.args, map)?;
         let target = target_of(&service)?;
         let reported = status(&target)?["map"].as_str().unwrap_or_default().to_owned();
-        ensure!(reported == name(map), "expected a service on {}, it says it is on {reported:?}", name(map));
+        ensure!(reported == map.name(), "expected a service on {}, it says it is on {reported:?}", map.name());
         let driver = super::driver(self.args, vec![target.clone()]);
         let plan = Plan::draw(self.workload.clone(), !self.args.requests.no_fill, 0, self.args.requests.seed)?;
         fill(&driver, &Arc::new(plan), None, &self.progress)?;
         service.pause()?;
-        self.contenders.push(Contender::new(name(map), service, target, driver));
+        self.contenders.push(Contender::new(map.name(), service, target, driver));
         Ok(())
     }
 

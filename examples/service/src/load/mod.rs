@@ -171,7 +171,7 @@ fn start(args: &Args, map: MapKind) -> Result<Service> {
     let folder = tempfile::Builder::new().prefix("readmostly-load-").tempdir().context("could not make a folder")?;
     let database = folder.path().join("cache.sqlite");
     let threads = args.server_threads.to_string();
-    let mut arguments = ["--map", compare::name(map), "--threads", &threads, "--database"].map(OsStr::new).to_vec();
+    let mut arguments = ["--map", map.name(), "--threads", &threads, "--database"].map(OsStr::new).to_vec();
     arguments.push(database.as_os_str());
     let service = Service::start(&program, arguments).context("could not start the service")?;
     Ok(service.keeping(folder))

@@ -22,7 +22,7 @@ pub(crate) struct App {
     pub(crate) sweeps: SweepFigures,
     pub(crate) faults: Arc<Faults>,
     pub(crate) started: Instant,
-    /// The cache is warm, and the end has not begun.
+    /// The cache is warm, and connections are still served.
     pub(crate) ready: AtomicBool,
 }
 

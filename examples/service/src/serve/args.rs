@@ -76,7 +76,8 @@ pub(crate) struct Args {
     #[arg(long, default_value = "readmostly-service", value_name = "NAME")]
     pub(crate) instance: String,
 
-    /// Serves POST /faults/database, which makes the database stall or fail
+    /// Serves POST /faults/database, /faults/sweep and /faults/panic, which make the database stall or fail, sweeps slow and
+    /// a request panic
     #[arg(long)]
     pub(crate) faults: bool,
 

@@ -22,7 +22,8 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing_subscriber::EnvFilter;
 
 use self::app::App;
@@ -56,26 +57,53 @@ async fn serve(args: Args, threads: usize) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     // Serves at once, so that /health and /ready are answered meanwhile; requests for keys are not until all is ready.
     let connections = tokio::spawn(connections::serve(listener, router, app.args.client_timeout, stopped));
-    warm_up(&app).await;
-    let sweeper = Sweeper::start(Arc::clone(&app))?;
-    let ticks = tokio::spawn(tick(Arc::clone(&app), prometheus));
-    let warm_writes = tokio::spawn(write_warm_files(Arc::clone(&app)));
-    app.ready.store(true, Relaxed);
-    announce(&format!("listening on http://{address}"));
-
-    end.as_mut().await;
+    let chores = tokio::select! {
+        () = warm_up(&app) => Some(Chores::start(&app, prometheus, stop.subscribe())?),
+        () = &mut end => None,
+    };
+    if chores.is_some() {
+        app.ready.store(true, Relaxed);
+        announce(&format!("listening on http://{address}"));
+        end.await;
+    }
     tracing::info!("stopping");
     stop.send_replace(true);
     connections.await?;
     app.ready.store(false, Relaxed);
-    ticks.abort();
-    warm_writes.abort();
-    tokio::task::spawn_blocking(move || drop(sweeper)).await?;
-    if let Some(path) = &app.args.warm_file {
-        write_warm_file(path.clone(), Arc::clone(&app.cache)).await;
+    if let Some(chores) = chores {
+        chores.end(&app).await?;
     }
     app.store.close().await;
     Ok(())
+}
+
+/// What goes on in the background while the cache is warm.
+struct Chores {
+    sweeper: Sweeper,
+    ticks: JoinHandle<()>,
+    warm_writes: JoinHandle<()>,
+}
+
+impl Chores {
+    fn start(app: &Arc<App>, prometheus: PrometheusHandle, stopped: watch::Receiver<bool>) -> anyhow::Result<Self> {
+        Ok(Chores {
+            sweeper: Sweeper::start(Arc::clone(app))?,
+            ticks: tokio::spawn(tick(Arc::clone(app), prometheus)),
+            warm_writes: tokio::spawn(write_warm_files(Arc::clone(app), stopped)),
+        })
+    }
+
+    /// Ends them, after `stopped` was set, and writes the last warm file.
+    async fn end(self, app: &App) -> anyhow::Result<()> {
+        self.ticks.abort();
+        tokio::task::spawn_blocking(move || drop(self.sweeper)).await?;
+        // A write under way must not replace the file below.
+        self.warm_writes.await?;
+        if let Some(path) = &app.args.warm_file {
+            write_warm_file(path.clone(), Arc::clone(&app.cache)).await;
+        }
+        Ok(())
+    }
 }
 
 async fn open(args: Args, threads: usize) -> anyhow::Result<Arc<App>> {
@@ -142,10 +170,9 @@ async fn warm_up(app: &App) {
     }
 }
 
-async fn write_warm_files(app: Arc<App>) {
+async fn write_warm_files(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     let Some(path) = &app.args.warm_file else { return };
-    loop {
-        tokio::time::sleep(app.args.warm_every).await;
+    while timeout(app.args.warm_every, stopped.wait_for(|stopped| *stopped)).await.is_err() {
         write_warm_file(path.clone(), Arc::clone(&app.cache)).await;
     }
 }

@@ -18,7 +18,7 @@ use crate::cache::Slice;
 use crate::entry::Moment;
 use crate::status::{self, Sweeps};
 
-/// Rows that a sweep deletes from the database at most, in one statement.
+/// Rows that one statement deletes from the database at most.
 const ROWS: usize = 1000;
 /// The first back-off of the breaker, in pauses between sweeps.
 const BACK_OFF: u32 = 2;
@@ -94,8 +94,17 @@ impl Work {
     fn run(mut self, runtime: &Handle) {
         while self.pauses(self.app.args.sweep_every) {
             self.sweep();
-            if let Err(error) = runtime.block_on(self.app.in_time(self.app.store.delete_expired(ROWS))) {
-                tracing::warn!("no expired rows were deleted: {error}");
+            self.delete_rows(runtime);
+        }
+    }
+
+    /// Deletes expired rows, in as many statements as it takes.
+    fn delete_rows(&self, runtime: &Handle) {
+        loop {
+            match runtime.block_on(self.app.in_time(self.app.store.delete_expired(ROWS))) {
+                Ok(ROWS) if self.pauses(self.app.args.sweep_slice) => {}
+                Ok(_) => return,
+                Err(error) => return tracing::warn!("expired rows were not deleted: {error}"),
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The warm file: what was cached, for the next start.
 //!
 //! The file is a hint and the database the authority. An entry is taken from it only if the database still holds the very
-//! version, which no other value ever has; so nothing stale comes back, however old the file is and however the process
-//! ended. A file that is damaged anywhere is not used at all.
+//! version, which no other value ever has, also not after the database was deleted or restored; so nothing stale comes back,
+//! however old the file is and however the process ended. A file that is damaged anywhere is not used at all.
 //!
 //! It is a sequence of frames: the length of the rest in four bytes, and a batch of entries in postcard's encoding with
 //! a CRC-32. The last batch is empty, so that a file that was cut off between frames is noticed.
@@ -95,8 +95,8 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Fills the cache from the file, which it reads without giving other tasks of its thread a turn; the number of entries that were taken and that were in the file. Without a file none.
-/// On an error the cache is as empty as it was.
+/// Fills the cache from the file; the number of entries that were taken and that were in the file. Without a file none. On
+/// an error the cache is as empty as it was. Reading the file gives other tasks of the thread no turn.
 pub(super) async fn load(path: &Path, cache: &Arc<dyn Cache>, store: &dyn Store) -> anyhow::Result<(usize, usize)> {
     let result = load_batches(path, cache.as_ref(), store).await;
     if result.is_err() {

@@ -69,6 +69,8 @@ pub(crate) fn open(
         None => tempfile::Builder::new().prefix("readmostly-service-").tempdir()?.keep().join("cache.sqlite"),
     };
     tracing::info!("database in {}", path.display());
+    // The same file under another name is the same database.
+    let path = path.canonicalize().unwrap_or(path);
     let lock = lock(&path)?;
     let context = || format!("{}: expected an SQLite database, or a place for one", path.display());
     let connection = Connection::open(&path).and_then(|connection| {

@@ -85,15 +85,19 @@ fn writes_hold_to_their_conditions() {
     let second = put(first, "two");
     assert_eq!(second.status, 204);
     assert_eq!(put(first, "no").status, 412);
+    // More than a database of signed integers can hold.
+    assert_eq!(put(("if-match", "\"18446744073709551615\""), "no").status, 412);
     assert_eq!(server.read("/cache/a"), (200, "hit".into(), "two".into()));
     let third = put(any, "three");
     assert_eq!(third.status, 204);
 
     let delete = |condition| server.send("DELETE", "/cache/a", &[condition], b"").status;
     assert_eq!(delete(first), 412);
+    assert_eq!(delete(none), 412);
     assert_eq!(server.read("/cache/a"), (200, "hit".into(), "three".into()));
     assert_eq!(delete(("if-match", third.header("etag"))), 204);
     assert_eq!(delete(any), 412);
+    assert_eq!(delete(none), 404);
 }
 
 /// Each of many adds up by compare and swap. A swap that looked first and wrote later would lose some.

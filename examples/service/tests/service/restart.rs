@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 
-use crate::server::{MAPS, Place, Server, command, flip_byte, log};
+use crate::server::{Answer, MAPS, Place, Server, command, flip_byte, log};
 
 fn warm(place: &Place) -> String {
     place.warm_file().to_str().unwrap().to_owned()
@@ -48,6 +48,26 @@ fn a_warm_start_serves_from_the_cache_what_has_not_changed() {
         assert_eq!(server.read("/cache/expired"), (404, "miss".into(), String::new()), "{map}");
         assert!(log(&place).contains("2 of "), "{}", log(&place));
     }
+}
+
+/// Versions of another database mean nothing, also where this one has written as often.
+#[test]
+fn a_warm_file_of_a_database_that_was_deleted_is_not_served() {
+    let place = Place::new();
+    let warm = warm(&place);
+    let args = ["--warm-file", &warm];
+    let server = Server::start(&place, &args);
+    server.put("/cache/a", "old");
+    server.stop();
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = place.database().into_os_string();
+        path.push(suffix);
+        let _absent = std::fs::remove_file(path);
+    }
+    let server = Server::start(&place, &[]);
+    assert_eq!(server.put("/cache/a", "new").status, 201, "the database is a new one");
+    server.stop();
+    assert_eq!(Server::start(&place, &args).get("/cache/a").text(), "new");
 }
 
 #[test]
@@ -112,38 +132,61 @@ fn a_damaged_warm_file_is_said_to_be_so_and_not_used() {
     assert_eq!(Server::start(&place, &args).status()["entries"], 1500, "the whole file");
 }
 
-#[test]
-fn nothing_is_served_before_the_cache_is_warm() {
-    let place = Place::new();
-    let warm = warm(&place);
+/// A service that has 50 keys in a warm file and is in the middle of reading it: it, where the rest of the file is to be
+/// written, the rest, and its answer when asked whether it is ready.
+fn start_slowly(place: &Place) -> (Server, File, Vec<u8>, Answer) {
+    let warm = warm(place);
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let args = ["--warm-file", &warm, "--listen", &address, "--load-timeout", "10s"];
-    let server = Server::start(&place, &args);
+    let server = Server::start(place, &args);
     for n in 0..50 {
         server.put(&format!("/cache/{n}"), "x");
     }
     server.stop();
     // A pipe in place of the file, which the service reads as slowly as it is written here.
-    let whole = std::fs::read(place.warm_file()).unwrap();
+    let mut whole = std::fs::read(place.warm_file()).unwrap();
     std::fs::remove_file(place.warm_file()).unwrap();
     mkfifoat(CWD, place.warm_file(), Mode::RUSR | Mode::WUSR).unwrap();
-    let mut server = Server::spawn(&mut command(&place, &args), &place);
+    let mut server = Server::spawn(&mut command(place, &args), place);
     server.url = format!("http://{address}");
     let mut pipe = File::options().write(true).open(place.warm_file()).unwrap();
-    pipe.write_all(&whole[..40]).unwrap();
+    let rest = whole.split_off(40);
+    pipe.write_all(&whole).unwrap();
     let begin = Instant::now();
-    let not_ready = loop {
+    loop {
         match server.try_send("GET", "/ready", &[], b"") {
-            Ok(answer) => break answer,
+            Ok(answer) => return (server, pipe, rest, answer),
             Err(error) => assert!(begin.elapsed() < Duration::from_secs(10), "{error}"),
         }
         thread::sleep(Duration::from_millis(5));
-    };
+    }
+}
+
+/// The database hangs while it is asked for versions.
+#[test]
+fn a_signal_ends_a_start_that_hangs() {
+    let place = Place::new();
+    let (server, mut pipe, rest, _) = start_slowly(&place);
+    server.fault("database?mode=stall");
+    pipe.write_all(&rest).unwrap();
+    drop(pipe);
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(server.status()["ready"], false);
+    let begin = Instant::now();
+    server.stop();
+    assert!(begin.elapsed() < Duration::from_secs(10));
+    assert!(!place.warm_file().is_file(), "what was not read is not written");
+}
+
+#[test]
+fn nothing_is_served_before_the_cache_is_warm() {
+    let place = Place::new();
+    let (server, mut pipe, rest, not_ready) = start_slowly(&place);
     assert_eq!((not_ready.status, not_ready.header("retry-after")), (503, "1"));
     assert_eq!(server.get("/cache/7").status, 503);
     assert_eq!(server.get("/health").status, 200);
     assert_eq!(server.status()["ready"], false);
-    pipe.write_all(&whole[40..]).unwrap();
+    pipe.write_all(&rest).unwrap();
     drop(pipe);
     server.wait_for("warm cache", |status| status["ready"] == true);
     assert_eq!(server.get("/ready").status, 200);

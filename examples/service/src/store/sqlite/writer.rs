@@ -1,7 +1,7 @@
 //! The thread that writes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
@@ -27,9 +27,11 @@ const INSERT: &str = "INSERT INTO entries (key, version, expires, value) VALUES 
 const DELETE: &str = "DELETE FROM entries WHERE key = ?1 AND expires > ?3 AND (?2 IS NULL OR version = ?2)";
 const DELETE_EXPIRED: &str = "DELETE FROM entries WHERE rowid IN
     (SELECT rowid FROM entries WHERE expires < 9223372036854775807 AND expires <= ?1 LIMIT ?2)";
-/// Versions are drawn from one clock, so that a key that is deleted and written again does not repeat one. It is read at the
-/// begin of a transaction and set at its end: `RETURNING` at each write would make SQLite build, and free, a table in
-/// memory each time.
+const EXISTS: &str = "SELECT 1 FROM entries WHERE key = ?1 AND expires > ?2";
+/// Versions are microseconds of the wall's clock, and at least one above the last version given out: a key that is deleted
+/// and written again does not repeat one, nor does a database that was deleted or restored from a copy, for warm files that
+/// are older (unless the clock was set back, too). The last is read at the begin of a transaction and set at its end: `RETURNING`
+/// at each write would make SQLite build, and free, a table in memory each time.
 const READ_CLOCK: &str = "SELECT version FROM clock";
 const SET_CLOCK: &str = "UPDATE clock SET version = ?1";
 
@@ -139,16 +141,25 @@ type Results = Vec<Result<Option<Written>, StoreError>>;
 /// Makes all of `writes`, or on an error none.
 fn transact(connection: &mut Connection, writes: &[Write]) -> rusqlite::Result<Results> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let began: u64 = transaction.prepare_cached(READ_CLOCK)?.query_row((), |row| row.get(0))?;
-    let numbered = (began + 1..).zip(writes);
-    let results =
+    let last: u64 = transaction.prepare_cached(READ_CLOCK)?.query_row((), |row| row.get(0))?;
+    let numbered = ((last + 1).max(micros())..).zip(writes);
+    let results: Results =
         numbered.map(|(version, write)| make(&transaction, version, write)).collect::<rusqlite::Result<_>>()?;
-    transaction.prepare_cached(SET_CLOCK)?.execute([began + writes.len() as u64])?;
+    let written = results.iter().flatten().flatten().map(|written| written.version).max();
+    // A delete has no version, and what changes nothing is not worth a sync.
+    if let Some(newest) = written.filter(|version| *version > last) {
+        transaction.prepare_cached(SET_CLOCK)?.execute([newest])?;
+    }
     transaction.commit()?;
     Ok(results)
 }
 
-/// Makes one write; `version` is what it writes, if it does.
+fn micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(0)
+}
+
+/// Makes one write; `version` is that of the value, if it leaves one.
 fn make(
     transaction: &Transaction<'_>,
     version: u64,
@@ -156,7 +167,10 @@ fn make(
 ) -> rusqlite::Result<Result<Option<Written>, StoreError>> {
     let now = Moment::now().0;
     let expected = match write.condition {
-        Condition::Version(version) => Some(version),
+        Condition::Version(version) => match i64::try_from(version) {
+            Ok(version) => Some(version),
+            Err(_) => return Ok(Err(StoreError::Conflict)), // more than the database can hold
+        },
         Condition::None | Condition::Present | Condition::Absent => None,
     };
     let missed = || match write.condition {
@@ -164,6 +178,10 @@ fn make(
         Condition::Version(_) | Condition::Present | Condition::Absent => Err(StoreError::Conflict),
     };
     let Change::Put { value, expires } = &write.change else {
+        if write.condition == Condition::Absent {
+            let exists = transaction.prepare_cached(EXISTS)?.exists(params![&*write.key, now])?;
+            return Ok(if exists { Err(StoreError::Conflict) } else { Ok(None) });
+        }
         let deleted = transaction.prepare_cached(DELETE)?.execute(params![&*write.key, expected, now])?;
         return Ok(if deleted == 0 { missed() } else { Ok(Some(Written { version: 0, created: false })) });
     };
