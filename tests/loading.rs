@@ -260,7 +260,9 @@ fn what_is_out_of_date_goes_to_its_caller_alone() {
                 assert_eq!((*old.as_ref().unwrap().key(), *old.unwrap()), (1, 1));
             });
             assert_eq!(map.get(&1).as_deref(), None, "not put into the map");
-            assert_eq!(loaded_again.into_inner(), usize::from(left.is_none()));
+            // What the first of them loads may be what is removed, then the second loads, too.
+            let loads = loaded_again.into_inner();
+            assert!(if left.is_none() { (1..=2).contains(&loads) } else { loads == 0 }, "{loads}");
             assert_eq!(map.loading(), 0);
         });
     }

@@ -23,6 +23,8 @@ thread_local! {
     static FUSE: Cell<u32> = const { Cell::new(0) };
     /// What the next destructor of a value does.
     static AT_A_DROP: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
+    /// The map and key of a load that is to begin.
+    static BEGINNING: Cell<Option<(&'static Map, u32)>> = const { Cell::new(None) };
 }
 
 fn user_code() {
@@ -60,6 +62,13 @@ impl Eq for Key {}
 
 impl Drop for Key {
     fn drop(&mut self) {
+        if let Some((map, key)) = BEGINNING.get()
+            && map.loading() > 0
+        {
+            // The load is known to others, and its loader has not been called.
+            BEGINNING.set(None);
+            assert_eq!(map.get_or_load(Key(key), || Ok::<_, ()>(Value(9))).map(|value| value.0), Ok(9));
+        }
         if !thread::panicking() {
             user_code();
         }
@@ -221,6 +230,29 @@ fn who_lands_waits_for_no_load() {
             drop(other);
         };
         while_landing(map, hook, || ());
+    });
+}
+
+/// Making a load known to others may run destructors of keys that were loaded before.
+#[test]
+fn who_begins_a_load_waits_for_none() {
+    within(LIMIT, || {
+        let map = leaked();
+        for key in 0.. {
+            BEGINNING.set(Some((map, key)));
+            let is_met = Cell::new(false);
+            let load = async || {
+                is_met.set(BEGINNING.take().is_none());
+                Ok::<_, ()>(Value(key))
+            };
+            let mut loading = pin!(map.get_or_load_async(Key(key), load));
+            let loaded = loading.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(loaded, Poll::Ready(Ok(entry)) if entry.0 == key));
+            drop(map.map().remove(&Key(key)));
+            if is_met.get() {
+                break;
+            }
+        }
     });
 }
 

@@ -12,20 +12,42 @@
 //! The lock is held for a change of phase and nothing else: no loader, no waker and no destructor runs under it.
 //!
 //! Who supersedes a flight that lands waits until it has landed. Landing is an insert, which may run destructors and observers
-//! of the user's, and they may use the map in any way. So a thread that lands never waits, neither for a flight that it would
-//! supersede, to which it leaves the removal, nor for a load, which it does for itself. Threads that wait here wait for
-//! threads that do not. A flight that is left the removal has not ended until it is done, and is found by whoever
-//! looks for it until then.
+//! of the user's, and they may use the map in any way; so may those that run when a flight is made known to others, before
+//! its loader is called. In both a thread is [`Unwaiting`]: it waits neither for a flight that it would supersede, to
+//! which it leaves the removal, nor for a load, which it does for itself. Threads that wait here wait for a loader, or
+//! for threads that do not wait. A flight that is left the removal has not ended until it is done, and is found by
+//! whoever looks for it until then.
 
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::vec;
 
-use crate::sync::{LocalCell, Lock, block_on, fault, local, thread_index};
+use crate::sync::{LocalCell, Lock, Locked, block_on, fault, local, thread_index};
 
 local! {
-    /// How many flights this thread lands: one, or more when destructors nest.
-    static LANDING: LocalCell<usize> = LocalCell::new(0);
+    /// How many [`Unwaiting`] this thread has: one, or more when destructors nest.
+    static UNWAITING: LocalCell<usize> = LocalCell::new(0);
+}
+
+/// While it exists its thread waits for no flight.
+pub(super) struct Unwaiting(());
+
+impl Unwaiting {
+    pub(super) fn begin() -> Self {
+        UNWAITING.with(|count| count.set(count.get() + 1));
+        Unwaiting(())
+    }
+
+    fn is_here() -> bool {
+        UNWAITING.with(LocalCell::get) > 0
+    }
+}
+
+impl Drop for Unwaiting {
+    fn drop(&mut self) {
+        UNWAITING.with(|count| count.set(count.get() - 1));
+    }
 }
 
 /// What has become of a load.
@@ -75,10 +97,10 @@ impl Flight {
         Self::new(None)
     }
 
-    /// Whether this thread must not wait for it: the loader runs further up its own stack, or the thread is landing
-    /// another flight, which the loader may come to wait for.
+    /// Whether this thread must not wait for it: the loader runs further up its own stack, or is to run there, or may come
+    /// to wait for what this thread does further up.
     pub(super) fn must_not_wait(&self) -> bool {
-        self.leader == Some(thread_index()) || lands()
+        self.leader == Some(thread_index()) || Unwaiting::is_here()
     }
 
     /// Whether it is worth waiting for.
@@ -86,57 +108,64 @@ impl Flight {
         self.state.lock().phase.goes_on()
     }
 
-    /// Whether what was loaded may be put into the map. Then [`Flight::end`] must follow on the same thread, as
-    /// often as it says no.
+    /// Whether what was loaded may be put into the map, by a thread that is [`Unwaiting`] until the flight has ended.
     pub(super) fn land(&self) -> bool {
         let mut state = self.state.lock();
         let is_current = state.phase == Phase::Loading;
         if is_current {
             state.phase = Phase::Landing { is_superseded: false };
-            LANDING.with(|landing| landing.set(landing.get() + 1));
         }
         is_current || fault!(LandSuperseded)
     }
 
-    /// Ends the flight, whatever its phase, and wakes all who wait. If it was landing, and what has landed is to be removed
-    /// again, it does not end, and the answer is no.
-    pub(super) fn end(&self) -> bool {
-        let mut state = self.state.lock();
-        if let Phase::Landing { is_superseded } = &mut state.phase {
-            if mem::take(is_superseded) {
-                return false;
-            }
-            LANDING.with(|landing| landing.set(landing.get() - 1));
+    /// Ends the flight and wakes all who wait, unless it lands and what has landed is to be removed again first: then it
+    /// does not end, and the answer is no.
+    pub(super) fn try_end(&self) -> bool {
+        let state = self.state.lock();
+        let is_to_end = !matches!(state.phase, Phase::Landing { is_superseded: true });
+        if is_to_end {
+            Self::end_in(state);
         }
-        state.phase = Phase::Ended;
-        let waiting = mem::take(&mut state.waiting);
-        drop(state);
-        wake(waiting.into_iter().take(if fault!(WakeOne) { 1 } else { usize::MAX }));
-        true
+        is_to_end
     }
 
-    /// Keeps what is being loaded out of the map. What has landed is in the map when this returns true, to be removed
-    /// by the caller. Else this thread cannot wait for that, and the flight, which goes on, will remove it.
-    pub(super) fn supersede(&self) -> bool {
+    /// Ends the flight, whatever its phase, and wakes all who wait.
+    pub(super) fn end(&self) {
+        Self::end_in(self.state.lock());
+    }
+
+    fn end_in(mut state: Locked<'_, State>) {
+        state.phase = Phase::Ended;
+        let mut waiting = mem::take(&mut state.waiting);
+        drop(state);
+        if fault!(WakeOne) {
+            waiting.truncate(1);
+        }
+        drop(Waiting::new(waiting));
+    }
+
+    /// Keeps what is being loaded out of the map. What has landed is in the map when this returns `Some`, to be removed
+    /// by the caller, who then drops it, which wakes those who wait. `None`: this thread cannot wait for that, and the
+    /// flight, which goes on, will remove it.
+    pub(super) fn supersede(&self) -> Option<Waiting> {
         let mut state = self.state.lock();
-        match &mut state.phase {
+        let waiting = match &mut state.phase {
             Phase::Loading => {
                 state.phase = Phase::Superseded;
-                let waiting = mem::take(&mut state.waiting);
-                drop(state);
-                wake(waiting);
+                mem::take(&mut state.waiting)
             }
-            Phase::Landing { is_superseded } if lands() => {
+            Phase::Landing { is_superseded } if Unwaiting::is_here() => {
                 *is_superseded = true;
-                return false;
+                return None;
             }
             Phase::Landing { .. } => {
                 drop(state);
                 block_on(self.wait_while(|phase| matches!(phase, Phase::Landing { .. })));
+                Vec::new()
             }
-            Phase::Superseded | Phase::Ended => {}
-        }
-        true
+            Phase::Superseded | Phase::Ended => Vec::new(),
+        };
+        Some(Waiting::new(waiting))
     }
 
     /// Waits until the load has ended, or nothing will come of it for those who wait.
@@ -149,24 +178,29 @@ impl Flight {
     }
 }
 
-/// Whether this thread is putting something that it has loaded into a map, further up its stack.
-fn lands() -> bool {
-    LANDING.with(LocalCell::get) > 0
+/// Those who wait for a flight that is over, to be woken by its drop: with the lock released, since wakers run the
+/// executor's code and may drop tasks. All are woken, also if one panics. Until then this thread does not wait in turn.
+pub(super) struct Waiting(vec::IntoIter<Option<Waker>>, Unwaiting);
+
+impl Waiting {
+    fn new(waiting: Vec<Option<Waker>>) -> Self {
+        Waiting(waiting.into_iter(), Unwaiting::begin())
+    }
 }
 
-/// Wakes, after the lock has been released: wakers run the executor's code, and may drop tasks. All are woken, also if one
-/// panics.
-fn wake(waiting: impl IntoIterator<Item = Option<Waker>>) {
-    struct WakeRest<I: Iterator<Item = Waker>>(I);
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        struct Rest<'a>(&'a mut vec::IntoIter<Option<Waker>>);
 
-    impl<I: Iterator<Item = Waker>> Drop for WakeRest<I> {
-        fn drop(&mut self) {
-            self.0.by_ref().for_each(Waker::wake);
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                self.0.flatten().for_each(Waker::wake);
+            }
         }
-    }
 
-    let mut rest = WakeRest(waiting.into_iter().flatten());
-    rest.0.by_ref().for_each(Waker::wake);
+        let rest = Rest(&mut self.0);
+        rest.0.by_ref().flatten().for_each(Waker::wake);
+    }
 }
 
 /// Waits while a flight is in certain phases.

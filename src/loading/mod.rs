@@ -14,9 +14,9 @@ use equivalent::Equivalent;
 use crate::guard::{OccupiedError, Ref};
 use crate::hasher::DefaultHashBuilder;
 use crate::map::SyncMap;
-use crate::sync::{Arc, Ordering, block_on, const_fn, fence};
+use crate::sync::{Arc, Ordering, block_on, const_fn, fault, fence};
 
-use flight::Flight;
+use flight::{Flight, Unwaiting, Waiting};
 
 /// A [`SyncMap`] in front of something slower, each key of which is loaded by one caller at a time.
 ///
@@ -31,6 +31,14 @@ use flight::Flight;
 ///   under way *out of date*: what those return goes to their own callers, but not into the map, and who
 ///   waited for them looks again. So a writer that changes the source first and calls `remove` afterwards (what
 ///   other caches call *invalidate*) leaves no value in the map that was read from the source before.
+///
+/// A wait lasts until the loader it is for has returned, or its future has been polled to the end or dropped. So loaders must
+/// not wait for each other's keys; in async code, use the async form, and keep no load that is polled no more.
+///
+/// Destructors of keys and values, and observers, may use the map too. Those that run while their thread changes
+/// a `LoadingMap` may not wait: what they ask for they load beside another loader that may be under way, and do not keep. Others
+/// may wait for them, in `insert`, `remove` and `clear`: so they must not wait in turn for a thread that may be in one of these, nor
+/// take a lock under which these are called.
 ///
 /// There is no capacity, expiry or refresh; [`map`](Self::map) gives everything that a `SyncMap` has, to build them with.
 /// Changes made through it are not seen by loads under way, except that a load never replaces a value: it returns what it
@@ -65,6 +73,8 @@ where
 {
     Lead(Lead<'a, K, V, S>),
     Wait(Arc<Flight>),
+    /// The load before this one ended just now: look again.
+    Again,
 }
 
 /// The obligation to end a load. Met when it is dropped: after success, failure, a panic, or the drop of a future.
@@ -84,10 +94,13 @@ where
     S: BuildHasher,
 {
     fn drop(&mut self) {
+        let _unwaiting = Unwaiting::begin();
         // First of all, since what follows may panic: those who wait must not wait for ever.
-        while !self.flight.end() {
-            // Only in a panic: else `land` has removed what was its own, and the flight has ended.
+        if !self.flight.try_end() {
+            // Only in a panic: else `land` has removed what was its own, and the flight has ended. Here it is not known
+            // what was: another's value may go, which will be loaded again.
             self.loading.map.remove(&self.key);
+            self.flight.end();
         }
         self.loading.forget(&self.key, &self.flight);
     }
@@ -112,7 +125,8 @@ impl<K, V> LoadingMap<K, V> {
 
 impl<K, V, S> LoadingMap<K, V, S> {
     const_fn! {
-        /// An empty map that uses the given hasher.
+        /// An empty map that uses the given hasher for what has been loaded. (What is being loaded is found by the default
+        /// one.)
         ///
         /// ```
         /// use std::hash::RandomState;
@@ -228,8 +242,7 @@ where
                 return Ok(entry);
             }
             match self.turn(&key, Flight::led_here) {
-                // The load before this one ended just now.
-                Turn::Lead(lead) if self.map.contains_key(&key) => drop(lead),
+                Turn::Again => {}
                 Turn::Lead(lead) => return Ok(lead.land(key, loader()?)),
                 Turn::Wait(flight) if flight.must_not_wait() => return Ok(self.pass(key, loader()?)),
                 Turn::Wait(flight) => block_on(flight.wait()),
@@ -273,8 +286,7 @@ where
                 return Ok(entry);
             }
             match self.turn(&key, Flight::led_anywhere) {
-                // The load before this one ended just now.
-                Turn::Lead(lead) if self.map.contains_key(&key) => drop(lead),
+                Turn::Again => {}
                 Turn::Lead(lead) => {
                     let value = loader().await?;
                     return Ok(lead.land(key, value));
@@ -300,8 +312,10 @@ where
     pub fn insert(&self, key: K, value: V) -> Option<Ref<'_, K, V>> {
         // First, as in `remove`: what is loading was read before, and would come back if the entry were removed at once by
         // somebody else. What begins to load after this reads the source as it is now.
-        self.supersede(&key);
-        self.map.insert(key, value)
+        let waiting = self.supersede(&key);
+        let old = self.map.insert(key, value);
+        drop(waiting);
+        old
     }
 
     /// Removes a key, and keeps what is being loaded for it out of the map; returns the entry removed.
@@ -325,8 +339,10 @@ where
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
-        self.supersede(key);
-        self.map.remove(key)
+        let waiting = self.supersede(key);
+        let old = self.map.remove(key);
+        drop(waiting);
+        old
     }
 
     /// Removes all keys, and keeps what is being loaded out of the map, as [`remove`](Self::remove) does.
@@ -341,7 +357,7 @@ where
         // SeqCst: as in `supersede`. Loads that begin while this runs read what is there after the call has begun.
         fence(Ordering::SeqCst);
         self.flights.range(|key, flight| {
-            if flight.supersede() {
+            if let Some(_waiting) = flight.supersede() {
                 self.forget(key, flight);
             }
             true
@@ -356,37 +372,38 @@ where
     {
         loop {
             if let Some(flight) = self.flights.get(key) {
-                if flight.goes_on() {
+                if flight.goes_on() && !fault!(LeadBeside) {
                     return Turn::Wait(Arc::clone(&flight));
                 }
                 // Whoever ended it is about to do this too; waiting for that would be spinning.
                 self.forget(key, &flight);
             }
+            let _unwaiting = Unwaiting::begin();
             // Made first, so that the flight ends whatever panics.
             let lead = Lead { loading: self, key: key.clone(), flight: Arc::new(flight()) };
             if self.flights.try_insert(key.clone(), Arc::clone(&lead.flight)).is_ok() {
                 // SeqCst: pairs with the fences in `supersede` and `clear`. Either those find the flight, or the loader sees
                 // what the source was changed to before them, however little the source orders by itself.
                 fence(Ordering::SeqCst);
-                return Turn::Lead(lead);
+                return if self.map.contains_key(key) { Turn::Again } else { Turn::Lead(lead) };
             }
         }
     }
 
-    /// Makes what is being loaded for a key out of date.
-    fn supersede<Q>(&self, key: &Q)
+    /// Makes what is being loaded for a key out of date; those who wait for it are to be woken when the map is as they
+    /// should find it.
+    fn supersede<Q>(&self, key: &Q) -> Option<Waiting>
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
         // SeqCst: pairs with the fence in `turn`. A flight found here began before the source was changed, or may have; the
         // loaders of others see the change.
         fence(Ordering::SeqCst);
-        if let Some(flight) = self.flights.get(key) {
-            // In this order: another writer that does not find the flight takes it as superseded.
-            if flight.supersede() {
-                self.forget(key, &flight);
-            }
-        }
+        let flight = Arc::clone(&*self.flights.get(key)?);
+        // In this order: another writer that does not find the flight takes it as superseded.
+        let waiting = flight.supersede()?;
+        self.forget(key, &flight);
+        Some(waiting)
     }
 
     /// Has later callers not wait for a flight that is over.
@@ -423,8 +440,9 @@ where
     /// Puts what was loaded into the map, unless that is out of date.
     fn land(self, key: K, value: V) -> Ref<'a, K, V> {
         let loading = self.loading;
+        let unwaiting = Unwaiting::begin();
         if !self.flight.land() {
-            drop(self);
+            drop((self, unwaiting));
             return loading.pass(key, value);
         }
         let (entry, is_own) = match loading.map.try_insert(key, value) {
@@ -435,12 +453,13 @@ where
             }
         };
         // A destructor that an insert runs, this one or another's, has made it out of date: what it left is not touched.
-        while !self.flight.end() {
+        if !self.flight.try_end() {
             if is_own {
                 loading.map.remove_if(entry.key(), |_, value| ptr::eq(value, entry.value()));
             }
+            self.flight.end();
         }
-        drop(self);
+        drop((self, unwaiting));
         entry
     }
 }

@@ -36,6 +36,8 @@ pub enum Fault {
     DueEarly,
     /// A load puts what it has loaded into the map although that is out of date.
     LandSuperseded,
+    /// A load begins beside one of the same key that goes on.
+    LeadBeside,
     /// The end of a load wakes one of those who wait for it.
     WakeOne,
 }

@@ -24,5 +24,6 @@ controls! {
     clear_without_expunging: ClearLightly in HISTORIES;
     insert_into_a_frozen_table: NeverFrozen in HISTORIES;
     land_what_is_out_of_date: LandSuperseded in LOADS;
+    lead_beside_a_load_that_goes_on: LeadBeside in LOADS;
     wake_one_of_those_who_wait: WakeOne in LOADS;
 }

@@ -6,7 +6,7 @@ use readmostly::LoadingMap;
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::PctScheduler;
-use shuttle::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use shuttle::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use shuttle::{Config, Runner, thread};
 
 const KEY: u32 = 1;
@@ -17,7 +17,7 @@ struct Source {
     version: AtomicU64,
     /// The last version whose predecessors have been removed from the map.
     removed: AtomicU64,
-    loaders: AtomicUsize,
+    loaders: AtomicU64,
 }
 
 /// Threads that load one key in either form, now and then without success, beside two that change the source. All end
@@ -77,8 +77,9 @@ fn read(map: &LoadingMap<u32, u64>, source: &Source, id: usize) {
     let at_least = source.removed.load(SeqCst);
     let load = || {
         // Each change of the source lets a load begin beside one that is out of date.
-        assert!(source.loaders.fetch_add(1, SeqCst) < 3, "too many loaders at a time");
+        let others = source.loaders.fetch_add(1, SeqCst);
         let version = source.version.load(SeqCst);
+        assert!(others <= version, "{others} other loaders after {version} changes");
         thread::yield_now();
         source.loaders.fetch_sub(1, SeqCst);
         if thread_rng().gen_bool(0.2) { Err(()) } else { Ok(version) }
