@@ -15,8 +15,6 @@ use super::Ordering;
 use super::figure;
 pub(crate) use super::stand_in::{ArcSwapOption, OnceLock};
 
-#[cfg(readmostly_contract)]
-pub(crate) use loom::sync::atomic::fence;
 pub(crate) use loom::thread::yield_now;
 
 #[path = "loom/interrupts.rs"]

@@ -1,5 +1,7 @@
 //! The epoch by itself: a ticket is not due while a guard of before may still be used.
 
+#![cfg_attr(readmostly_contract, allow(unused_imports, reason = "most of these models need an epoch"))]
+
 use std::cell::Cell;
 use std::rc::Rc;
 
