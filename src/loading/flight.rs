@@ -18,6 +18,7 @@
 //! for threads that do not wait. A flight that is left the removal has not ended until it is done, and is found by
 //! whoever looks for it until then.
 
+use std::marker::PhantomData;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -30,13 +31,13 @@ local! {
     static UNWAITING: LocalCell<usize> = LocalCell::new(0);
 }
 
-/// While it exists its thread waits for no flight.
-pub(super) struct Unwaiting(());
+/// While it exists its thread waits for no flight. It stays on that thread, whose count it is.
+pub(super) struct Unwaiting(PhantomData<*const ()>);
 
 impl Unwaiting {
     pub(super) fn begin() -> Self {
         UNWAITING.with(|count| count.set(count.get() + 1));
-        Unwaiting(())
+        Unwaiting(PhantomData)
     }
 
     fn is_here() -> bool {

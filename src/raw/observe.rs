@@ -13,7 +13,8 @@
 //! lock, and is as if the `Hash` itself did what the observer does.)
 //!
 //! A `LoadingMap` is the one place where a thread may wait for another that is in an observer: who removes, inserts or
-//! asks for a key waits for one that is just putting what it loaded into the map. So an observer with a lock of its own must not call it under that lock.
+//! asks for a key waits for one that is just putting what it loaded into the map. So an observer with a lock of its own
+//! must not call it under that lock.
 //!
 //! # Why it ends
 //!

@@ -51,6 +51,7 @@ impl Tags {
     const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
     /// Lowest bit of the last byte. Not its high bit, so that this byte never looks like a tag.
     const OVERFLOW: u64 = 1 << 56;
+    /// The bit above it, no tag's high bit either.
     const STRANGERS: u64 = 1 << 57;
 
     /// The byte by which a hash is known in its bucket: from its top bits, which take no part in picking the bucket.

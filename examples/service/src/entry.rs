@@ -12,13 +12,17 @@ pub(crate) type Key = Arc<str>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Moment(pub(crate) u64);
 
+/// By the clock of the wall.
+pub(crate) fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 impl Moment {
     /// The largest that a database of signed integers holds.
     pub(crate) const NEVER: Moment = Moment(i64::MAX as u64);
 
     pub(crate) fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Moment(0).after(since)
+        Moment(0).after(since_epoch())
     }
 
     pub(crate) fn after(self, time: Duration) -> Self {

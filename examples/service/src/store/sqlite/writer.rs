@@ -1,7 +1,7 @@
 //! The thread that writes.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::gone;
 use crate::cache::Cache;
-use crate::entry::{Entry, Key, Moment};
+use crate::entry::{Entry, Key, Moment, since_epoch};
 use crate::store::faults::Faults;
 use crate::store::{Condition, StoreError, Written};
 
@@ -142,7 +142,8 @@ type Results = Vec<Result<Option<Written>, StoreError>>;
 fn transact(connection: &mut Connection, writes: &[Write]) -> rusqlite::Result<Results> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let last: u64 = transaction.prepare_cached(READ_CLOCK)?.query_row((), |row| row.get(0))?;
-    let numbered = ((last + 1).max(micros())..).zip(writes);
+    let now = u64::try_from(since_epoch().as_micros()).unwrap_or(0);
+    let numbered = ((last + 1).max(now)..).zip(writes);
     let results: Results =
         numbered.map(|(version, write)| make(&transaction, version, write)).collect::<rusqlite::Result<_>>()?;
     let written = results.iter().flatten().flatten().map(|written| written.version).max();
@@ -152,11 +153,6 @@ fn transact(connection: &mut Connection, writes: &[Write]) -> rusqlite::Result<R
     }
     transaction.commit()?;
     Ok(results)
-}
-
-fn micros() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(0)
 }
 
 /// Makes one write; `version` is that of the value, if it leaves one.
