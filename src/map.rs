@@ -287,6 +287,30 @@ impl<K, V, S> SyncMap<K, V, S> {
     pub fn hasher(&self) -> &S {
         self.raw.hasher()
     }
+
+    /// An entry that is not in the map, for the caller alone.
+    ///
+    /// For what wraps a map and returns its entries, but now and then something that is not to be kept. Nobody finds it,
+    /// and it replaces nothing. O(1), one allocation, no lock. It is dropped like a removed entry: some time after the
+    /// last `Ref` to it.
+    ///
+    /// ```
+    /// use readmostly::{Ref, SyncMap};
+    ///
+    /// fn length<'a>(lengths: &'a SyncMap<String, usize>, word: &str) -> Ref<'a, String, usize> {
+    ///     if word.len() > 20 {
+    ///         return lengths.detached(word.to_owned(), word.len());
+    ///     }
+    ///     lengths.get_or_insert_with(word.to_owned(), || word.len())
+    /// }
+    ///
+    /// let lengths = SyncMap::new();
+    /// assert_eq!((*length(&lengths, "short"), *length(&lengths, "longer than is worth keeping")), (5, 28));
+    /// assert_eq!(lengths.len(), 1);
+    /// ```
+    pub fn detached(&self, key: K, value: V) -> Ref<'_, K, V> {
+        Ref::new(self.raw.detached(key, value, pin()))
+    }
 }
 
 impl<K, V, S> SyncMap<K, V, S>

@@ -3,9 +3,11 @@
 #[macro_use]
 mod common;
 
+use std::any::type_name;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::pending;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -270,6 +272,31 @@ fn what_is_out_of_date_goes_to_its_caller_alone() {
 }
 
 #[test]
+fn what_is_out_of_date_stays_while_its_caller_looks_at_it() {
+    let tally = Tally::default();
+    let map = LoadingMap::new();
+    let load = || {
+        let load = || {
+            map.remove(&1);
+            Ok::<_, ()>(tally.make(7))
+        };
+        map.get_or_load(1, load).expect("the loader succeeds")
+    };
+    let held = load();
+    for _ in 0..10_000 {
+        assert_eq!(load().id(), 7);
+    }
+    map.map().flush();
+    assert_eq!((*held.key(), held.id(), tally.live() > 0), (1, 7, true));
+    drop(held);
+    eventually("what was passed on is dropped while the map lives", || {
+        map.map().flush();
+        tally.live() == 0
+    });
+    assert_eq!(map.map().stats().tombstones, 0, "none of it has been in the map");
+}
+
+#[test]
 fn a_load_replaces_nothing() {
     let map = Map::new();
     let entry = map.get_or_load(1, || {
@@ -388,6 +415,34 @@ fn values_are_dropped_once() {
         assert!(map.get(&8).is_none());
     }
     assert_eq!(tally.live(), 0);
+}
+
+/// A hasher that was chosen to withstand chosen keys has to see those that are absent too.
+#[test]
+fn keys_are_hashed_by_the_maps_own_hasher_alone() {
+    #[derive(Clone, PartialEq, Eq)]
+    struct Guarded(u32);
+
+    impl Hash for Guarded {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            assert_eq!(type_name::<H>(), type_name::<<RandomState as BuildHasher>::Hasher>());
+            self.0.hash(state);
+        }
+    }
+
+    let map = LoadingMap::with_hasher(RandomState::new());
+    for key in (0..100).map(Guarded) {
+        let value = map.get_or_load(key.clone(), || {
+            assert!(map.get_or_load(Guarded(1000), || Err(())).is_err());
+            if key.0 % 3 == 0 {
+                map.remove(&key);
+            }
+            Ok::<_, ()>(key.0)
+        });
+        assert_eq!(*value.unwrap(), key.0);
+        map.insert(Guarded(key.0 + 2000), 0);
+    }
+    map.clear();
 }
 
 #[test]

@@ -155,3 +155,35 @@ fn maps_and_sets_extend_by_copies() {
     assert_eq!(set, readmostly::SyncSet::from([1, 2, 3]));
     assert_eq!((set.pin().len(), set.pin().is_empty()), (3, false));
 }
+
+#[test]
+fn a_detached_entry_is_the_callers_alone() {
+    let tally = Tally::default();
+    let map = SyncMap::new();
+    let entry = map.detached(tally.make(1), tally.make(2));
+    assert!(map.is_empty() && map.get(&1).is_none());
+    map.insert(tally.make(1), tally.make(3));
+    map.clear();
+    map.flush();
+    assert_eq!((entry.key().id(), entry.id()), (1, 2), "it stays while it is held");
+    drop(entry);
+    eventually("flush frees it when it is let go", || {
+        map.flush();
+        tally.live() == 0
+    });
+}
+
+#[test]
+fn detached_entries_are_dropped_by_those_that_follow() {
+    let tally = Tally::default();
+    let map = SyncMap::new();
+    for _ in 0..10_000 {
+        drop(map.detached(tally.make(1), tally.make(2)));
+    }
+    eventually("what was let go is dropped", || {
+        drop(map.detached(tally.make(1), tally.make(2)));
+        tally.is_mostly_dropped()
+    });
+    drop(map);
+    assert_eq!(tally.live(), 0);
+}

@@ -4,9 +4,10 @@
 //! panics after the return value has been made would leak that, and its guard.
 
 mod flight;
+mod hashed;
 
 use std::fmt;
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash};
 use std::ptr;
 
 use equivalent::Equivalent;
@@ -17,6 +18,7 @@ use crate::map::SyncMap;
 use crate::sync::{Arc, Ordering, block_on, const_fn, fault, fence};
 
 use flight::{Flight, Unwaiting, Waiting};
+use hashed::{AsHashed, Hashed, Lookup};
 
 /// A [`SyncMap`] in front of something slower, each key of which is loaded by one caller at a time.
 ///
@@ -60,9 +62,7 @@ use flight::{Flight, Unwaiting, Waiting};
 /// ```
 pub struct LoadingMap<K, V, S = DefaultHashBuilder> {
     map: SyncMap<K, V, S>,
-    flights: SyncMap<K, Arc<Flight>>,
-    /// Where what is out of date lies while its caller looks at it: a `Ref` needs a map. Empty but for moments.
-    passing: SyncMap<K, V>,
+    flights: SyncMap<Hashed<K>, Arc<Flight>, AsHashed>,
 }
 
 /// What a caller that finds a key absent is to do.
@@ -84,7 +84,7 @@ where
     S: BuildHasher,
 {
     loading: &'a LoadingMap<K, V, S>,
-    key: K,
+    key: Hashed<K>,
     flight: Arc<Flight>,
 }
 
@@ -99,10 +99,10 @@ where
         if !self.flight.try_end() {
             // Only in a panic: else `land` has removed what was its own, and the flight has ended. Here it is not known
             // what was: another's value may go, which will be loaded again.
-            self.loading.map.remove(&self.key);
+            self.loading.map.remove(&self.key.key);
             self.flight.end();
         }
-        self.loading.forget(&self.key, &self.flight);
+        self.loading.forget(&self.key.lookup(), &self.flight);
     }
 }
 
@@ -125,8 +125,7 @@ impl<K, V> LoadingMap<K, V> {
 
 impl<K, V, S> LoadingMap<K, V, S> {
     const_fn! {
-        /// An empty map that uses the given hasher for what has been loaded. (What is being loaded is found by the default
-        /// one.)
+        /// An empty map that uses the given hasher.
         ///
         /// ```
         /// use std::hash::RandomState;
@@ -142,7 +141,7 @@ impl<K, V, S> LoadingMap<K, V, S> {
 
     const_fn! {
         const fn over(map: SyncMap<K, V, S>) -> Self {
-            LoadingMap { map, flights: SyncMap::new(), passing: SyncMap::new() }
+            LoadingMap { map, flights: SyncMap::with_hasher(BuildHasherDefault::new()) }
         }
     }
 
@@ -244,7 +243,7 @@ where
             match self.turn(&key, Flight::led_here) {
                 Turn::Again => {}
                 Turn::Lead(lead) => return Ok(lead.land(key, loader()?)),
-                Turn::Wait(flight) if flight.must_not_wait() => return Ok(self.pass(key, loader()?)),
+                Turn::Wait(flight) if flight.must_not_wait() => return Ok(self.map.detached(key, loader()?)),
                 Turn::Wait(flight) => block_on(flight.wait()),
             }
         }
@@ -293,7 +292,7 @@ where
                 }
                 Turn::Wait(flight) if flight.must_not_wait() => {
                     let value = loader().await?;
-                    return Ok(self.pass(key, value));
+                    return Ok(self.map.detached(key, value));
                 }
                 Turn::Wait(flight) => flight.wait().await,
             }
@@ -358,7 +357,7 @@ where
         fence(Ordering::SeqCst);
         self.flights.range(|key, flight| {
             if let Some(_waiting) = flight.supersede() {
-                self.forget(key, flight);
+                self.forget(&key.lookup(), flight);
             }
             true
         });
@@ -370,18 +369,19 @@ where
     where
         K: Clone,
     {
+        let lookup = self.lookup(key);
         loop {
-            if let Some(flight) = self.flights.get(key) {
+            if let Some(flight) = self.flights.get(&lookup) {
                 if flight.goes_on() && !fault!(LeadBeside) {
                     return Turn::Wait(Arc::clone(&flight));
                 }
                 // Whoever ended it is about to do this too; waiting for that would be spinning.
-                self.forget(key, &flight);
+                self.forget(&lookup, &flight);
             }
             let _unwaiting = Unwaiting::begin();
             // Made first, so that the flight ends whatever panics.
-            let lead = Lead { loading: self, key: key.clone(), flight: Arc::new(flight()) };
-            if self.flights.try_insert(key.clone(), Arc::clone(&lead.flight)).is_ok() {
+            let lead = Lead { loading: self, key: lookup.to_owned(), flight: Arc::new(flight()) };
+            if self.flights.try_insert(lookup.to_owned(), Arc::clone(&lead.flight)).is_ok() {
                 // SeqCst: pairs with the fences in `supersede` and `clear`. Either those find the flight, or the loader sees
                 // what the source was changed to before them, however little the source orders by itself.
                 fence(Ordering::SeqCst);
@@ -396,39 +396,24 @@ where
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
+        let lookup = self.lookup(key);
         // SeqCst: pairs with the fence in `turn`. A flight found here began before the source was changed, or may have; the
         // loaders of others see the change.
         fence(Ordering::SeqCst);
-        let flight = Arc::clone(&*self.flights.get(key)?);
+        let flight = Arc::clone(&*self.flights.get(&lookup)?);
         // In this order: another writer that does not find the flight takes it as superseded.
         let waiting = flight.supersede()?;
-        self.forget(key, &flight);
+        self.forget(&lookup, &flight);
         Some(waiting)
     }
 
-    /// Has later callers not wait for a flight that is over.
-    fn forget<Q>(&self, key: &Q, flight: &Arc<Flight>)
-    where
-        Q: ?Sized + Hash + Equivalent<K>,
-    {
-        self.flights.remove_if(key, |_, other| Arc::ptr_eq(other, flight));
+    fn lookup<'q, Q: ?Sized + Hash>(&self, key: &'q Q) -> Lookup<'q, Q> {
+        Lookup { key, hash: self.map.hasher().hash_one(key) }
     }
 
-    /// An entry for the caller alone.
-    fn pass(&self, mut key: K, mut value: V) -> Ref<'_, K, V> {
-        loop {
-            match self.passing.try_insert(key, value) {
-                Ok(entry) => {
-                    self.passing.remove_if(entry.key(), |_, value| ptr::eq(value, entry.value()));
-                    return entry;
-                }
-                // Another caller's, who has not removed it yet. Its entry stays whole when it is removed here.
-                Err(OccupiedError { current, key: same_key, value: same_value }) => {
-                    self.passing.remove_if(&same_key, |_, value| ptr::eq(value, current.value()));
-                    (key, value) = (same_key, same_value);
-                }
-            }
-        }
+    /// Has later callers not wait for a flight that is over.
+    fn forget<Q: ?Sized + Equivalent<K>>(&self, lookup: &Lookup<'_, Q>, flight: &Arc<Flight>) {
+        self.flights.remove_if(lookup, |_, other| Arc::ptr_eq(other, flight));
     }
 }
 
@@ -443,7 +428,7 @@ where
         let unwaiting = Unwaiting::begin();
         if !self.flight.land() {
             drop((self, unwaiting));
-            return loading.pass(key, value);
+            return loading.map.detached(key, value);
         }
         let (entry, is_own) = match loading.map.try_insert(key, value) {
             Ok(entry) => (entry, true),

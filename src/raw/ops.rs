@@ -138,6 +138,22 @@ impl<K, V, S> RawMap<K, V, S> {
         Ok(Hit::new(node, new))
     }
 
+    /// An entry that no table holds, for the caller alone.
+    pub(crate) fn detached<'m, H: Hold<'m, K, V>>(&'m self, key: K, value: V, hold: H) -> H::Held {
+        let hit = self.detached_under(key, value, hold.guard());
+        // SAFETY: made under this guard, which is older than its retirement.
+        unsafe { hold.hold(hit) }
+    }
+
+    fn detached_under(&self, key: K, value: V, guard: &Guard) -> Hit<K, V> {
+        let node = OwnedNode::new(key, value).publish();
+        // SAFETY: nobody else knows the node, and the caller's guard keeps it.
+        let hit = Hit::first(unsafe { node.by_ref() });
+        // SAFETY: no one who pins finds a node that is in no table, and this is the only call.
+        unsafe { self.shared().garbage.retire(Garbage::Node(node), guard) };
+        hit
+    }
+
     /// Retires a value that this thread has taken out of its node, and frees some older garbage in return.
     fn retire_value(&self, node: NodeRef<'_, K, V>, value: *mut V, guard: &Guard) {
         match retired_value(node, value) {
