@@ -24,6 +24,8 @@ thread_local! {
     static FUSE: Cell<u32> = const { Cell::new(0) };
     /// What the next destructor of a value does.
     static AT_A_DROP: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
+    /// What the next key that is hashed does.
+    static AT_A_HASH: Cell<Option<fn()>> = const { Cell::new(None) };
     /// The map and key of a load that is to begin.
     static BEGINNING: Cell<Option<(&'static Map, u32)>> = const { Cell::new(None) };
 }
@@ -47,6 +49,9 @@ impl Clone for Key {
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        if let Some(hook) = AT_A_HASH.take() {
+            hook();
+        }
         user_code();
         self.0.hash(state);
     }
@@ -197,6 +202,37 @@ fn what_a_destructor_removes_while_it_lands_is_removed() {
         while_landing(map, |map| drop(map.remove(&Key(1))));
         assert!(map.get(&Key(1)).is_none());
         assert_eq!(map.loading(), 0);
+    });
+}
+
+/// Removed when it lands and is not there yet: by another thread, say, that is in a destructor and so may not wait.
+#[test]
+fn what_is_removed_before_it_is_put_there_is_removed() {
+    static MAP: Map = Map::new();
+    within(LIMIT, || {
+        let entry = MAP.get_or_load(Key(1), || {
+            AT_A_HASH.set(Some(|| assert!(MAP.remove(&Key(1)).is_none())));
+            Ok::<_, ()>(Value(1))
+        });
+        assert!(AT_A_HASH.take().is_none(), "the key is hashed when it is put into the map");
+        assert_eq!(entry.map(|value| value.0), Ok(1));
+        assert!(MAP.get(&Key(1)).is_none());
+        assert_eq!(MAP.loading(), 0);
+    });
+}
+
+/// As before, but what comes before it puts something else there.
+#[test]
+fn what_is_inserted_before_it_is_put_there_stays() {
+    static MAP: Map = Map::new();
+    within(LIMIT, || {
+        let entry = MAP.get_or_load(Key(1), || {
+            AT_A_HASH.set(Some(|| drop(MAP.insert(Key(1), Value(7)))));
+            Ok::<_, ()>(Value(1))
+        });
+        assert_eq!(entry.map(|value| value.0), Ok(7), "a load replaces nothing");
+        assert_eq!(MAP.get(&Key(1)).map(|value| value.0), Some(7));
+        assert_eq!(MAP.loading(), 0);
     });
 }
 
