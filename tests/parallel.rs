@@ -138,9 +138,13 @@ fn work_is_shared() {
     let snapshot = map.snapshot();
     let owned = map.clone();
     let visitors = Mutex::new(HashSet::new());
+    let deadline = Instant::now() + Duration::from_secs(60);
     let visit = || {
         visitors.lock().unwrap().insert(thread::current().id());
-        thread::sleep(Duration::from_millis(1));
+        // The other thread may be slow to begin.
+        while visitors.lock().unwrap().len() < 2 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
     };
     let check = |way: &str| assert_eq!(visitors.lock().unwrap().drain().count(), 2, "{way}");
     pool(2).install(|| {

@@ -2,14 +2,27 @@
 //!
 //! Exists only under `--cfg readmostly_faults`. Elsewhere `fault!(..)` is the literal `false`.
 
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A mistake in the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Fault {
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// A mistake in the protocol.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Fault {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Fault {
+            const ALL: &[Fault] = &[$(Fault::$name,)*];
+        }
+    };
+}
+
+faults! {
     /// A bucket's tag is stored before the pointer in its slot.
-    PublishFirst = 1,
+    PublishFirst,
     /// The guard of a lookup lets go before its result is used.
     UnpinEarly,
     /// The copier leaves a tombstone behind without expunging it.
@@ -42,14 +55,26 @@ pub enum Fault {
     WakeOne,
 }
 
-static PLANTED: AtomicU8 = AtomicU8::new(0);
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let named = Self::ALL.iter().find(|fault| format!("{fault:?}") == name);
+        named.copied().ok_or_else(|| format!("one of {:?} was expected, not {name:?}", Self::ALL))
+    }
+}
+
+/// What stands in [`PLANTED`] when nothing is.
+const NONE: u8 = u8::MAX;
+
+static PLANTED: AtomicU8 = AtomicU8::new(NONE);
 
 /// Plants a mistake, in all maps of the process, until what it returns is dropped.
 #[must_use]
 pub fn plant(fault: Fault) -> Planted {
     // SeqCst: what is planted before threads start is seen by them; there is no partner to name.
     let before = PLANTED.swap(fault as u8, Ordering::SeqCst);
-    assert_eq!(before, 0, "one mistake at a time");
+    assert_eq!(before, NONE, "one mistake at a time");
     Planted(())
 }
 
@@ -60,7 +85,7 @@ pub struct Planted(());
 impl Drop for Planted {
     fn drop(&mut self) {
         // SeqCst: as in `plant`.
-        PLANTED.store(0, Ordering::SeqCst);
+        PLANTED.store(NONE, Ordering::SeqCst);
     }
 }
 

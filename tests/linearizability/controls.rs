@@ -8,7 +8,7 @@ use readmostly::faults::{Fault, plant};
 use crate::{from_environment, hunt};
 
 /// Histories by which a mistake must have been found.
-const LIMIT: usize = 10_000;
+const LIMIT: usize = 200_000;
 
 /// Mistakes are planted in all maps of the process.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

