@@ -28,10 +28,10 @@ TOLERANCE_ACROSS_COMPILERS = 0.15
 # Allocations per operation are small whole numbers, and a few while a map grows.
 ALLOCATION_TOLERANCE = 0.01
 # An overwrite uses memory again that has become free, and when it does depends on the clock. Without that it would
-# allocate once, and an allocation comes with up to 190 instructions of the program: 20 % for half of one.
+# allocate once, and an allocation comes with up to 190 instructions of the program.
 REUSING = "overwrite"
-ALLOCATION_TOLERANCE_OF_REUSE = 0.5
-TOLERANCE_OF_REUSE = 0.2
+MOST_ALLOCATIONS_OF_REUSE = 1.0
+INSTRUCTIONS_OF_AN_ALLOCATION = 190
 
 # The function whose calls are counted: the profile starts at nothing when it is entered and is written when it returns.
 COUNTED = "instructions::counted"
@@ -101,12 +101,14 @@ def judge(measured, expected, tolerance, allocation_tolerance):
     return "", False
 
 
-def tolerances(name, same_compiler):
+def tolerances(name, expected, same_compiler):
     """By how much an entry may be above its baseline: instructions, relatively, and allocations."""
     instructions = TOLERANCE if same_compiler else TOLERANCE_ACROSS_COMPILERS
-    if name.startswith(REUSING):
-        return max(instructions, TOLERANCE_OF_REUSE), ALLOCATION_TOLERANCE_OF_REUSE
-    return instructions, ALLOCATION_TOLERANCE
+    if expected is None or not name.startswith(REUSING):
+        return instructions, ALLOCATION_TOLERANCE
+    allocations = MOST_ALLOCATIONS_OF_REUSE - expected.allocations
+    instructions += allocations * INSTRUCTIONS_OF_AN_ALLOCATION / expected.instructions
+    return instructions, allocations + ALLOCATION_TOLERANCE
 
 
 def compiler():
@@ -150,7 +152,7 @@ def main():
     for name in (f"{operation} {key}" for key in KEYS for operation in OPERATIONS):
         counts[name] = measured = count(program, *name.split())
         expected = baseline.get(name)
-        verdict, fails = judge(measured, expected, *tolerances(name, same))
+        verdict, fails = judge(measured, expected, *tolerances(name, expected, same))
         failed |= fails
         before, change = "-", "-"
         if expected:

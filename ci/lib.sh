@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Flags of the caller's would replace those set here.
-unset RUSTFLAGS RUSTDOCFLAGS CARGO_TARGET_DIR
+# Flags of the caller's would replace those set here, and programs would lie elsewhere.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS RUSTDOCFLAGS CARGO_TARGET_DIR CARGO_BUILD_TARGET
 
 readonly SKIPPED=77
 readonly TARGET=x86_64-unknown-linux-gnu
