@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
@@ -218,6 +218,38 @@ fn what_is_removed_before_it_is_put_there_is_removed() {
         assert_eq!(entry.map(|value| value.0), Ok(1));
         assert!(MAP.get(&Key(1)).is_none());
         assert_eq!(MAP.loading(), 0);
+    });
+}
+
+/// Who may wait does, also for a load that a thread which may not has made out of date before.
+#[test]
+fn a_second_remove_waits_until_the_first_has_been_seen_to() {
+    static MAP: Map = Map::new();
+    static HAS_RETURNED: AtomicBool = AtomicBool::new(false);
+    thread_local! {
+        static SECOND: Cell<Option<thread::JoinHandle<bool>>> = const { Cell::new(None) };
+    }
+    fn remove_twice() {
+        drop(MAP.remove(&Key(1)));
+        let (begun, has_begun) = mpsc::channel();
+        SECOND.set(Some(thread::spawn(move || {
+            begun.send(()).expect("the first waits for this");
+            drop(MAP.remove(&Key(1)));
+            HAS_RETURNED.store(true, SeqCst);
+            MAP.get(&Key(1)).is_none()
+        })));
+        has_begun.recv().expect("the second begins");
+        thread::sleep(Duration::from_millis(50));
+        assert!(!HAS_RETURNED.load(SeqCst), "the value may still come");
+    }
+    within(LIMIT, || {
+        let entry = MAP.get_or_load(Key(1), || {
+            AT_A_HASH.set(Some(remove_twice));
+            Ok::<_, ()>(Value(1))
+        });
+        assert_eq!(entry.map(|value| value.0), Ok(1));
+        let second = SECOND.take().expect("it was started");
+        assert!(second.join().expect("it does not panic"), "what was removed is gone");
     });
 }
 
