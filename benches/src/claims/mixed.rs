@@ -187,10 +187,12 @@ impl<M: Map<u64, u64>> Worker for Timed<'_, M> {
 
     fn work(&mut self, stop: &AtomicBool) -> Latencies {
         let mut handle = self.map.handle();
-        while !stop.load(Ordering::Relaxed) {
+        loop {
             time_all(&mut handle, self.mix, self.stopwatch, &mut self.latencies, stop);
+            if stop.load(Ordering::Relaxed) {
+                return std::mem::take(&mut self.latencies);
+            }
         }
-        std::mem::take(&mut self.latencies)
     }
 }
 

@@ -138,7 +138,7 @@ impl Worker for Thread<'_> {
         let mut latencies = Latencies::default();
         let mut chunks = self.stream.chunks(CHUNK).cycle();
         let mut cursor = Cursor::default();
-        while !stop.load(Ordering::Relaxed) {
+        loop {
             let chunk = chunks.next().unwrap_or_default();
             match self.work {
                 Work::TimedLookups => chunk.iter().for_each(|key| {
@@ -156,7 +156,9 @@ impl Worker for Thread<'_> {
                         .unwrap_or_default()
                 }
             }
+            if stop.load(Ordering::Relaxed) {
+                return latencies;
+            }
         }
-        latencies
     }
 }

@@ -66,13 +66,14 @@ mod tests {
     };
     use std::time::Duration;
 
-    const LENGTH: Length = Length::Time(Duration::from_millis(5));
+    /// So many operations and not so much time, since in a given time a thread may not get its core.
+    const LENGTH: Length = Length::Operations { count: 20_000, at_most: Duration::from_secs(60) };
 
     fn scores(workload: &Workload) -> Vec<Score> {
         let setting = Setting {
             peers: vec![Peer::Readmostly, Peer::Dashmap],
             rounds: 2,
-            round: Duration::from_millis(5),
+            round: Duration::ZERO,
             cores: Cores::available(),
             hasher: Hasher::default(),
         };
@@ -114,7 +115,11 @@ mod tests {
         let empty = Workload { filling: Filling::Empty, cold: true, mix: small().mix, ..small() };
         let reads = Mix { reads: 100.0, changes: Changes::Overwrites };
         assert_eq!(hit_rates(&Workload { mix: reads, ..empty.clone() }), [0.0, 0.0]);
-        assert!(hit_rates(&empty).iter().all(|rate| *rate > 0.1));
+        // A turn overwrites each key twice in the mean, so a key that is read has been before with a probability of
+        // 1 - (1 - exp(-2)) / 2 = 0.57. A map that is kept from turn to turn would be nearly full.
+        for rate in hit_rates(&empty) {
+            assert!((0.5..0.65).contains(&rate), "{rate} of the reads found their key");
+        }
     }
 
     #[test]

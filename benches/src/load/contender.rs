@@ -279,11 +279,12 @@ impl<K: LoadKey, V: Payload, M: Map<K, V>> Worker for Performer<'_, K, V, M> {
                 pace.keep(&mut player, self.thread, &Stopwatch::default(), timings);
             }
             (Until::Done(count, at_most), _) => play_at_most(&mut player, count, at_most),
-            _ => {
-                while !stop.load(Ordering::Relaxed) {
-                    player.play(CHUNK);
+            _ => loop {
+                player.play(CHUNK);
+                if stop.load(Ordering::Relaxed) {
+                    break;
                 }
-            }
+            },
         }
         let (progress, tally) = player.finish();
         let ended = Instant::now();

@@ -34,6 +34,35 @@ const ABSENCE: u64 = 20_000;
 /// A thread that lags behind gives up after this many times the intended duration.
 const PATIENCE: f64 = 3.0;
 
+/// What a thread that keeps a [`Pace`] goes by.
+pub trait Clock {
+    /// A moment to measure from.
+    fn stamp(&self) -> u64;
+
+    /// The nanoseconds from a [`Clock::stamp`] until now.
+    fn ns_since(&self, stamp: u64) -> u64;
+
+    /// How often the system has taken the processor from the calling thread, if it says.
+    fn preemptions(&self) -> Option<u64>;
+}
+
+impl Clock for Stopwatch {
+    #[inline]
+    fn stamp(&self) -> u64 {
+        Self::stamp(self)
+    }
+
+    #[inline]
+    fn ns_since(&self, stamp: u64) -> u64 {
+        Self::ns_since(self, stamp)
+    }
+
+    #[cold]
+    fn preemptions(&self) -> Option<u64> {
+        preemptions()
+    }
+}
+
 /// When operations are due.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -66,14 +95,14 @@ impl Pace {
         &self,
         player: &mut Player<'_, K, V, H>,
         thread: usize,
-        stopwatch: &Stopwatch,
+        clock: &impl Clock,
         timings: &mut Timings,
     ) {
         let offset = self.interval * thread as f64 / self.threads as f64;
         let planned = |operation: u64| (offset + self.interval * operation as f64) as u64;
         let deadline = (planned(self.operations) as f64 * PATIENCE) as u64;
-        let origin = stopwatch.stamp();
-        let mut taken = Taken { ns: 0, preemptions: preemptions() };
+        let origin = clock.stamp();
+        let mut taken = Taken { ns: 0, preemptions: clock.preemptions() };
         let mut now = 0;
         for operation in 0..self.operations {
             let planned = planned(operation);
@@ -82,7 +111,7 @@ impl Pace {
                 taken.ns = 0;
             }
             loop {
-                let last = std::mem::replace(&mut now, stopwatch.ns_since(origin));
+                let last = std::mem::replace(&mut now, clock.ns_since(origin));
                 if now - last > ABSENCE {
                     taken.ns += now - last;
                 }
@@ -98,9 +127,9 @@ impl Pace {
                 continue;
             }
             let class = player.step();
-            now = stopwatch.ns_since(origin);
+            now = clock.ns_since(origin);
             timings.add(class, now - due, now - began);
-            if now - began <= ABSENCE || !taken.during(now - began) {
+            if now - began <= ABSENCE || !taken.during(now - began, clock.preemptions()) {
                 timings.undisturbed[class as usize].record(now - began.min(due + taken.ns));
             }
             if operation % RENEW as u64 == 0 {
@@ -117,10 +146,9 @@ struct Taken {
 }
 
 impl Taken {
-    /// Whether the system took the processor during the operation that ended just now and took that long.
+    /// Whether the system took the processor during an operation of `ns`, if after it it has done so `now` times.
     #[cold]
-    fn during(&mut self, ns: u64) -> bool {
-        let now = preemptions();
+    fn during(&mut self, ns: u64, now: Option<u64>) -> bool {
         let taken = now != self.preemptions;
         self.preemptions = now;
         self.ns += if taken { ns } else { 0 };
@@ -316,19 +344,51 @@ mod tests {
         plan::{Kind, Plan, Script},
         player::Progress,
     };
+    use std::cell::Cell;
 
-    /// A map whose `slow`th lookup takes long.
-    struct Sleeper {
-        lookups: u64,
-        slow: u64,
-        nap: Duration,
+    /// Time that passes by a microsecond whenever it is asked for, so that no test depends on the machine's.
+    #[derive(Default)]
+    struct Ticks {
+        ns: Cell<u64>,
+        preemptions: Cell<u64>,
     }
 
-    impl Handle<u64, u64> for Sleeper {
+    impl Clock for Ticks {
+        fn stamp(&self) -> u64 {
+            self.ns.update(|ns| ns + 1_000);
+            self.ns.get()
+        }
+
+        fn ns_since(&self, stamp: u64) -> u64 {
+            self.stamp() - stamp
+        }
+
+        fn preemptions(&self) -> Option<u64> {
+            Some(self.preemptions.get())
+        }
+    }
+
+    /// What holds a thread up.
+    #[derive(Clone, Copy)]
+    enum Delay {
+        Map(Duration),
+        System(Duration),
+    }
+
+    /// A map whose hundredth lookup takes long.
+    struct Sleeper<'a> {
+        clock: &'a Ticks,
+        lookups: u64,
+        delay: Delay,
+    }
+
+    impl Handle<u64, u64> for Sleeper<'_> {
         fn read<R>(&mut self, _key: &u64, _f: impl FnOnce(&u64) -> R) -> Option<R> {
             self.lookups += 1;
-            if self.lookups == self.slow {
-                std::thread::sleep(self.nap);
+            if self.lookups == 100 {
+                let (Delay::Map(nap) | Delay::System(nap)) = self.delay;
+                self.clock.ns.update(|ns| ns + nap.as_nanos() as u64);
+                self.clock.preemptions.update(|count| count + u64::from(matches!(self.delay, Delay::System(_))));
             }
             None
         }
@@ -353,34 +413,45 @@ mod tests {
         }
     }
 
-    fn timings(nap: Duration, pace: Pace) -> Timings {
-        let (plan, mut timings) = (plan(), Timings::touched());
-        let handle = Sleeper { lookups: 0, slow: 100, nap };
+    fn timings(delay: Delay, pace: Pace) -> Timings {
+        let (plan, clock, mut timings) = (plan(), Ticks::default(), Timings::touched());
+        let handle = Sleeper { clock: &clock, lookups: 0, delay };
         let mut player: Player<'_, u64, u64, _> = Player::new(handle, &plan, 0, Progress::new(0));
-        pace.keep(&mut player, 0, &Stopwatch::default(), &mut timings);
+        pace.keep(&mut player, 0, &clock, &mut timings);
         timings
     }
 
     #[test]
     fn one_nap_delays_all_operations_that_are_due_meanwhile() {
         // 1000 operations in 100 ms, and a nap of 50 ms: half of them are late, by 25 ms on average.
-        let before = preemptions();
-        let timings = timings(Duration::from_millis(50), Pace::new(1e4, Duration::from_millis(100), 1));
+        let nap = Delay::Map(Duration::from_millis(50));
+        let timings = timings(nap, Pace::new(1e4, Duration::from_millis(100), 1));
         let (latency, service) = (&timings.latency[0], &timings.service[0]);
         assert_eq!((latency.len(), service.len(), timings.given_up), (1_000, 1_000, 0));
-        assert!(latency.quantile(0.7) > 10_000_000, "{}", latency.quantile(0.7));
-        assert!(latency.quantile(0.3) < latency.quantile(0.9) / 2);
+        assert!(latency.quantile(0.45) < 10_000, "{}", latency.quantile(0.45));
+        assert!((24_000_000..27_000_000).contains(&latency.quantile(0.75)), "{}", latency.quantile(0.75));
         // The service time knows of one slow operation alone.
         assert!(service.max() >= 50_000_000);
-        assert!(service.quantile(0.99) < 10_000_000, "{}", service.quantile(0.99));
-        // The nap is not the system's doing, unless it took the processor as well.
-        assert!(preemptions() != before || timings.undisturbed[0].quantile(0.7) > 10_000_000);
+        assert!(service.quantile(0.999) < 10_000, "{}", service.quantile(0.999));
+        // The nap is not the system's doing.
+        assert_eq!(timings.undisturbed[0].percentiles(), latency.percentiles());
+    }
+
+    #[test]
+    fn what_the_system_takes_delays_no_operation_that_is_undisturbed() {
+        let away = Delay::System(Duration::from_millis(50));
+        let timings = timings(away, Pace::new(1e4, Duration::from_millis(100), 1));
+        let (latency, undisturbed) = (&timings.latency[0], &timings.undisturbed[0]);
+        assert!((24_000_000..27_000_000).contains(&latency.quantile(0.75)), "{}", latency.quantile(0.75));
+        assert_eq!(undisturbed.len(), 999, "all but the one during which it happened");
+        assert!(undisturbed.max() < 10_000, "{}", undisturbed.max());
     }
 
     #[test]
     fn a_thread_that_lags_too_far_behind_gives_up_and_says_so() {
         // 100 operations are due within 1 ms, and the last is done after 100 ms.
-        let timings = timings(Duration::from_millis(100), Pace::new(2e5, Duration::from_millis(1), 1));
+        let nap = Delay::Map(Duration::from_millis(100));
+        let timings = timings(nap, Pace::new(2e5, Duration::from_millis(1), 1));
         assert_eq!(timings.given_up, 100);
         assert_eq!((timings.latency[0].len(), timings.service[0].len()), (200, 100));
         assert!(timings.latency[0].quantile(0.9) > 90_000_000);
@@ -388,13 +459,16 @@ mod tests {
 
     #[test]
     fn what_the_system_takes_counts_once_and_only_if_it_was_taken() {
-        let mut taken = Taken { ns: 5, preemptions: preemptions() };
-        assert!(!taken.during(7));
+        let mut taken = Taken { ns: 5, preemptions: Some(1) };
+        assert!(!taken.during(7, Some(1)));
         assert_eq!(taken.ns, 5);
-        let mut taken = Taken { ns: 5, preemptions: preemptions().map(|count| count + 1) };
-        assert_eq!(taken.during(7), taken.preemptions.is_some());
-        assert_eq!(taken.ns, if taken.preemptions.is_some() { 12 } else { 5 });
-        assert!(!taken.during(7));
+        assert!(taken.during(7, Some(2)));
+        assert_eq!(taken.ns, 12);
+        assert!(!taken.during(7, Some(2)));
+        assert_eq!(taken.ns, 12);
+        let mut silent = Taken { ns: 5, preemptions: None };
+        assert!(!silent.during(7, None));
+        assert_eq!(silent.ns, 5);
     }
 
     #[test]
