@@ -186,4 +186,13 @@ fn detached_entries_are_dropped_by_those_that_follow() {
     });
     drop(map);
     assert_eq!(tally.live(), 0);
+
+    // Without a destructor, too.
+    let map = SyncMap::new();
+    eventually("few wait to be freed, after many", || {
+        for n in 0..10_000 {
+            drop(map.detached(n, n));
+        }
+        map.stats().pending_garbage < 2_000
+    });
 }
