@@ -70,7 +70,7 @@ mod tests {
             let due = clock.now() + delay;
             alarm.wait_until(due).await;
             let now = clock.now();
-            assert!((due..due + 1_000_000_000).contains(&now), "due at {due}, woken at {now}");
+            assert!((due..due + 20_000_000_000).contains(&now), "due at {due}, woken at {now}");
         }
     }
 }

@@ -1,7 +1,9 @@
 //! A Redis or Valkey server for a test: on a free port, with its files in a temporary folder, killed at the end.
 
+#[path = "port.rs"]
+mod port;
+
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +12,7 @@ use std::{env, io, thread};
 use tempfile::TempDir;
 
 /// How long the server may take to answer after its start.
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct RedisServer {
@@ -34,9 +36,7 @@ impl RedisServer {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // Another process may take the port before the server does; then there is another one.
         for _ in 0..10 {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-            let port = listener.local_addr().expect("it is bound").port();
-            drop(listener);
+            let port = port::free();
             let mut process = spawn(&binary, folder.path(), port);
             if answers(&mut process, port) {
                 return Some(RedisServer { binary, folder, port, process });
@@ -122,11 +122,15 @@ fn spawn(binary: &Path, folder: &Path, port: u16) -> Child {
 
 fn answers(process: &mut Child, port: u16) -> bool {
     let client = redis::Client::open(url(port)).expect("a valid URL");
+    let own = format!("process_id:{}", process.id());
     let end = Instant::now() + START;
     while Instant::now() < end && process.try_wait().is_ok_and(|ended| ended.is_none()) {
-        let pong =
-            client.get_connection().and_then(|mut connection| redis::cmd("PING").query::<String>(&mut connection));
-        if pong.is_ok() {
+        let mut connection = client.get_connection();
+        let info = connection.as_mut().map(|connection| redis::cmd("INFO").arg("server").query::<String>(connection));
+        // Not if another one has taken the port.
+        if let Ok(Ok(info)) = info
+            && info.lines().any(|line| line == own)
+        {
             return true;
         }
         thread::sleep(Duration::from_millis(5));

@@ -16,11 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_readmostly-service");
 
-/// Starts the service on a database in `folder`, with more arguments, and waits until it is ready.
+/// Starts the service on a database in `folder`, with more arguments, and waits until it is ready. Without a load
+/// timeout among them it has one that no slow machine or disk meets.
 pub(crate) fn start_in(folder: &Path, arguments: &[&str]) -> (Service, Client) {
     let database = folder.join("cache.sqlite");
     let database = ["--database", database.to_str().expect("a temporary folder whose name is text")];
-    let service = Service::start(Path::new(PROGRAM), database.iter().chain(arguments)).expect("a service that starts");
+    let patience: &[_] = if arguments.contains(&"--load-timeout") { &[] } else { &["--load-timeout", "20s"] };
+    let arguments = database.iter().chain(arguments).chain(patience);
+    let service = Service::start(Path::new(PROGRAM), arguments).expect("a service that starts");
     let client = Client::new(service.url());
     let start = Instant::now();
     while client.get("/ready").status != 200 {
@@ -56,8 +59,9 @@ pub(crate) struct Reply {
 
 impl Client {
     fn new(url: &str) -> Self {
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
-        Self { agent: config.into(), url: url.to_owned() }
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+        // The environment may name a proxy, which knows nothing of this machine's ports.
+        Self { agent: config.proxy(None).build().into(), url: url.to_owned() }
     }
 
     pub(crate) fn get(&self, path: &str) -> Reply {
@@ -113,12 +117,27 @@ impl Client {
         rest_of(stream)
     }
 
-    /// Expects a key to be cached with that value, and the answer not to have waited for anything.
+    /// Expects a key to be cached with that value, and the answer not to have waited for anything: at least one of
+    /// three, as a machine may halt.
     pub(crate) fn expect_hit(&self, key: &str, value: impl AsRef<[u8]>) {
-        let Reply { status, source, body, took, .. } = self.read(key);
-        assert_eq!((status, source.as_str()), (200, "hit"), "{key}");
-        assert_eq!(body, value.as_ref(), "{key}");
-        assert!(took < Duration::from_secs(1), "a hit of {key} took {took:?}");
+        let is_prompt = |_| {
+            let Reply { status, source, body, took, .. } = self.read(key);
+            assert_eq!((status, source.as_str()), (200, "hit"), "{key}");
+            assert_eq!(body, value.as_ref(), "{key}");
+            took < Duration::from_secs(1)
+        };
+        assert!((0..3).any(is_prompt), "hits of {key} took a second and more");
+    }
+}
+
+/// Asks again while the service gives up, which a slow machine brings about where a test has the load timeout short.
+pub(crate) fn at_last(ask: impl Fn() -> Reply) -> Reply {
+    let start = Instant::now();
+    loop {
+        let reply = ask();
+        if reply.status != 503 || start.elapsed() > PATIENCE {
+            return reply;
+        }
     }
 }
 

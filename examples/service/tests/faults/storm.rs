@@ -5,7 +5,7 @@ use std::{
     io::Write,
     process::{Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const SECONDS: u64 = 6;
@@ -19,23 +19,35 @@ fn disturb(client: &Client) {
     }
 }
 
+fn requests(client: &Client) -> u64 {
+    let status: serde_json::Value = serde_json::from_slice(&client.get("/status.json").body).expect("JSON");
+    status["requests"].as_u64().expect("a number")
+}
+
 #[test]
 fn no_answer_is_wrong_while_the_database_stalls_and_goes_and_clients_leave() {
     let (service, client) = start(&["--faults", "--threads", "2", "--load-timeout", "300ms", "--sweep-every", "100ms"]);
     let duration = format!("{SECONDS}s");
-    let load = Command::new(PROGRAM)
+    // Not filled first, for which no write may fail, but by the requests themselves.
+    let mut load = Command::new(PROGRAM)
         .args(["load", "--url", service.url(), "--verify", "--rate", "500", "--duration", &duration])
-        .args(["--reads", "60", "--keys", "300", "--ttl", "1", "--expiring", "40"])
+        .args(["--no-fill", "--reads", "60", "--keys", "300", "--ttl", "1", "--expiring", "40"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("a load test that starts");
-    // The cache is filled first.
-    thread::sleep(Duration::from_secs(2));
-    for mode in ["stall", "gone", "stall", "gone"] {
+    let start = Instant::now();
+    while requests(&client) < 500 {
+        assert!(start.elapsed() < Duration::from_secs(20), "no requests come");
+        thread::sleep(Duration::from_millis(10));
+    }
+    for mode in ["stall", "gone"].into_iter().cycle() {
         client.fault(&format!("mode={mode}&millis=500"));
         disturb(&client);
         thread::sleep(Duration::from_millis(800));
+        if load.try_wait().expect("a child").is_some() {
+            break;
+        }
     }
     let load = load.wait_with_output().expect("a load test that ends");
     let output = String::from_utf8_lossy(&load.stdout);

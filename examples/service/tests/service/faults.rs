@@ -17,7 +17,7 @@ fn many_readers_of_a_stalled_key_share_one_load_and_no_other_key_waits() {
             server.put("/cache/other", "other");
             server.stop();
         }
-        let server = Server::start(&place, &["--map", map, "--load-timeout", "10s"]);
+        let server = Server::start(&place, &["--map", map]);
         server.fault("database?mode=stall&key=slow");
         thread::scope(|scope| {
             let read = || assert_eq!(server.get("/cache/slow").text(), "slow", "{map}");
@@ -26,11 +26,9 @@ fn many_readers_of_a_stalled_key_share_one_load_and_no_other_key_waits() {
             }
             server.wait_for("load", |status| status["loading"] == 1);
             // Long enough for most of them to have come.
-            thread::sleep(Duration::from_millis(200));
-            let begin = Instant::now();
+            thread::sleep(Duration::from_secs(1));
             assert_eq!(server.read("/cache/other"), (200, "miss".into(), "other".into()), "{map}");
             assert_eq!(server.read("/cache/other"), (200, "hit".into(), "other".into()), "{map}");
-            assert!(begin.elapsed() < Duration::from_secs(5), "{map}");
             assert_eq!(server.status()["requests"], 2, "{map}: the slow ones were answered already");
             server.fault("database?mode=ok");
         });
@@ -45,7 +43,7 @@ fn a_stall_costs_misses_a_timeout_and_hits_nothing() {
     on_each_map(|map| {
         let place = Place::new();
         let server = Server::start(&place, &["--map", map, "--load-timeout", "500ms"]);
-        server.put("/cache/a", "x");
+        server.put_at_last("/cache/a", "x");
         server.fault("database?mode=stall");
         let begin = Instant::now();
         let miss = server.get("/cache/b");
@@ -58,8 +56,10 @@ fn a_stall_costs_misses_a_timeout_and_hits_nothing() {
         assert!((Duration::from_millis(1000)..Duration::from_secs(10)).contains(&took), "{map}: {took:?}");
         assert_eq!(server.read("/cache/a"), (200, "hit".into(), "x".into()), "{map}");
         server.fault("database?mode=ok");
-        assert_eq!(server.read("/cache/b"), (404, "miss".into(), String::new()), "{map}: the failure was cached");
+        let read = server.read_at_last("/cache/b");
+        assert_eq!(read, (404, "miss".into(), String::new()), "{map}: the failure was cached");
         // The write was given up before it began, or it was made; the cache and the database agree on that.
+        server.put_at_last("/cache/c", "last");
         let cached = server.read("/cache/a").2;
         server.kill();
         let server = Server::start(&place, &[]);
@@ -91,10 +91,10 @@ fn without_its_database_the_service_answers_from_the_cache() {
 fn a_fault_ends_by_itself() {
     let place = Place::new();
     let server = Server::start(&place, &[]);
-    server.fault("database?mode=stall&millis=200");
     let begin = Instant::now();
+    server.fault("database?mode=stall&millis=200");
     assert_eq!(server.read("/cache/a"), (404, "miss".into(), String::new()));
-    assert!(begin.elapsed() >= Duration::from_millis(150));
+    assert!(begin.elapsed() >= Duration::from_millis(200));
 }
 
 /// Writers and readers of the same keys, while loads are slow and many are given up: a value that was read before a write
@@ -127,14 +127,11 @@ fn cache_and_database_agree_after_writes_among_loads() {
                 thread::sleep(Duration::from_millis(10));
             }
         });
+        // Of those that were given up none is made later.
+        server.put_at_last("/cache/last", "x");
         // What had a short life is over.
         thread::sleep(Duration::from_millis(50));
-        let read = |key: usize| {
-            let answers = std::iter::repeat_with(|| server.read(&format!("/cache/{key}")));
-            // The machine may be slower than the load timeout.
-            answers.take(100).find(|(status, ..)| *status != 503).unwrap()
-        };
-        let cached: Vec<_> = (0..KEYS).map(read).collect();
+        let cached: Vec<_> = (0..KEYS).map(|key| server.read_at_last(&format!("/cache/{key}"))).collect();
         server.kill();
         let server = Server::start(&place, &["--map", map]);
         for (key, (status, _, value)) in cached.into_iter().enumerate() {

@@ -176,11 +176,11 @@ fn bad_input_is_refused_in_one_line_that_says_what_was_expected() {
         assert!(text.contains("expected") && text.ends_with('\n') && text.lines().count() == 1, "{case}");
         assert!(answer.header("content-type").starts_with("text/plain"), "{case}");
     }
-    assert_eq!(
-        server.put("/cache/a", vec![b'x'; 8 << 20]).status,
-        413,
-        "more than fits into the buffers of a connection"
-    );
+    // More than fits into the buffers of a connection. A client that is not done within a second is cut, which a slow
+    // machine may make of one of them.
+    let huge = vec![b'x'; 8 << 20];
+    let mut answers = (0..5).map(|_| server.try_send("PUT", "/cache/a", &[], &huge));
+    assert_eq!(answers.find_map(Result::ok).expect("an answer").status, 413);
     assert_eq!(server.put("/cache/a", &big[..1000]).status, 201, "as long as the limit");
     assert_eq!(server.send("GET", "/cache/a", &[("if-none-match", "unquoted")], b"").status, 400);
 }
@@ -188,7 +188,7 @@ fn bad_input_is_refused_in_one_line_that_says_what_was_expected() {
 #[test]
 fn what_is_not_http_is_refused_and_what_comes_slowly_is_cut() {
     let place = Place::new();
-    let server = Server::start(&place, &["--client-timeout", "300ms", "--body-limit", "1000"]);
+    let server = Server::start(&place, &["--client-timeout", "2s", "--body-limit", "1000"]);
     let say = |text: &str| {
         let mut stream = server.connect();
         stream.write_all(text.as_bytes()).unwrap();
@@ -204,7 +204,7 @@ fn what_is_not_http_is_refused_and_what_comes_slowly_is_cut() {
     let begin = Instant::now();
     assert!(say("PUT /cache/a HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\nhalf").starts_with("HTTP/1.1 408"));
     assert!(!say("GET /cache/a HT").starts_with("HTTP/1.1 2"));
-    assert!((Duration::from_millis(600)..Duration::from_secs(5)).contains(&begin.elapsed()));
+    assert!((Duration::from_secs(4)..Duration::from_secs(20)).contains(&begin.elapsed()));
     assert_eq!(server.get("/cache/a").status, 404, "half a body was taken for all of it");
     assert_eq!(server.put("/cache/a", "x").status, 201);
 }
@@ -253,7 +253,14 @@ fn figures_are_shown_as_a_page_as_json_and_for_prometheus() {
         let place = Place::new();
         let server = Server::start(
             &place,
-            &["--map", map, "--instance", "one", "--sweep-every", "50ms", "--negative-ttl", "1m"],
+            &[
+                ["--map", map],
+                ["--instance", "one"],
+                ["--sweep-every", "50ms"],
+                ["--sweep-slo", "60s"],
+                ["--negative-ttl", "10m"],
+            ]
+            .concat(),
         );
         assert_eq!(server.get("/health").text(), "ok\n");
         assert_eq!(server.get("/ready").text(), "ready\n");
@@ -265,8 +272,13 @@ fn figures_are_shown_as_a_page_as_json_and_for_prometheus() {
         }
         server.get("/cache/b");
         server.get("/cache/b");
-        let status = server.wait_for("second and sweep", |status| {
-            status["series"].as_array().is_some_and(|series| !series.is_empty())
+        // The requests may fall into several seconds; each counts in the one in which it ended, and in no later one.
+        let bucket = "cache_request_duration_seconds_bucket{instance_name=\"one\",outcome=\"hit\",le=\"+Inf\"}";
+        server.wait_for_metric(&format!("{bucket} 8"));
+        let status = server.wait_for("sweep, and second without requests after one with some", |status| {
+            let series = status["series"].as_array().unwrap();
+            series.iter().any(|second| second["rate"] != 0.0)
+                && series.last().is_some_and(|last| last["rate"] == 0.0)
                 && status["sweeps"]["count"] != 0
                 && status["negative_entries"] == 1
         });
@@ -286,14 +298,10 @@ fn figures_are_shown_as_a_page_as_json_and_for_prometheus() {
         assert_eq!(status["map_stats"].is_object(), map == "readmostly");
         assert!(status["near_cache"].is_null());
         assert!(status["resident_bytes"].as_u64().unwrap() > 1 << 20);
-        let counted: f64 =
-            status["series"].as_array().unwrap().iter().map(|second| second["rate"].as_f64().unwrap()).sum();
-        assert!((1.0..20.0).contains(&counted), "{map}: {status}");
         let metrics = server.get("/metrics");
         assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
         for line in [
             "cache_hits_total{instance_name=\"one\"} 8",
-            "cache_request_duration_seconds_bucket{instance_name=\"one\",outcome=\"hit\",le=\"+Inf\"} 8",
             "cache_entries{instance_name=\"one\"} 2",
             "cache_breaker{instance_name=\"one\"} 0",
         ] {

@@ -3,5 +3,7 @@
 mod caching;
 mod faults;
 mod http;
+#[path = "../common/port.rs"]
+mod port;
 mod restart;
 mod server;

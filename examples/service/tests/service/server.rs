@@ -73,10 +73,21 @@ impl Place {
 }
 
 pub(crate) fn command(place: &Place, args: &[&str]) -> Command {
+    let mut command = serve(args);
+    command.args(["--faults", "--database"]).arg(place.database());
+    command
+}
+
+/// The service with `args`, and what a test needs besides, unless they say otherwise.
+pub(crate) fn serve(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_readmostly-service"));
-    command.args(["serve", "--faults", "--threads", "2", "--database"]).arg(place.database()).args(args);
-    if !args.contains(&"--listen") {
-        command.args(["--listen", "127.0.0.1:0"]);
+    // Tests look for what is logged by default.
+    command.env_remove("RUST_LOG").args(["serve", "--threads", "2"]).args(args);
+    // However slow the machine and its disk are, only a test of the load timeout is to meet it.
+    for [option, value] in [["--listen", "127.0.0.1:0"], ["--load-timeout", "20s"]] {
+        if !args.contains(&option) {
+            command.args([option, value]);
+        }
     }
     command
 }
@@ -100,7 +111,9 @@ impl Server {
     pub(crate) fn spawn(command: &mut Command, place: &Place) -> Server {
         let log = std::fs::File::options().create(true).append(true).open(place.log()).unwrap();
         let child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(LIMIT)).build().new_agent();
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(LIMIT));
+        // The environment may name a proxy, which knows nothing of this machine's ports.
+        let agent = config.proxy(None).build().new_agent();
         Server { child, url: String::new(), agent }
     }
 
@@ -144,6 +157,17 @@ impl Server {
         (answer.status, answer.header("x-cache").to_owned(), body)
     }
 
+    /// Reads again while the load timeout strikes, which a slow machine brings about where a test has it short.
+    pub(crate) fn read_at_last(&self, path: &str) -> (u16, String, String) {
+        at_last(|| self.read(path), |(status, ..)| *status)
+    }
+
+    /// Writes again while the load timeout strikes. All writes before it have then been made, or never will be.
+    pub(crate) fn put_at_last(&self, path: &str, body: &str) {
+        let status = at_last(|| self.put(path, body), |answer| answer.status).status;
+        assert!(matches!(status, 201 | 204), "{path}: {status}");
+    }
+
     pub(crate) fn fault(&self, query: &str) {
         assert_eq!(self.send("POST", &format!("/faults/{query}"), &[], b"").status, 204);
     }
@@ -161,6 +185,19 @@ impl Server {
                 return status;
             }
             assert!(Instant::now() < end, "no {what}: {status}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until `/metrics` has the line.
+    pub(crate) fn wait_for_metric(&self, line: &str) {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let metrics = self.get("/metrics");
+            if metrics.text().lines().any(|found| found == line) {
+                return;
+            }
+            assert!(Instant::now() < end, "no {line}: {}", metrics.text());
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -205,6 +242,16 @@ impl Drop for Server {
         // Fails where it has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+fn at_last<T>(ask: impl Fn() -> T, status: impl Fn(&T) -> u16) -> T {
+    let end = Instant::now() + LIMIT;
+    loop {
+        let answer = ask();
+        if status(&answer) != 503 || Instant::now() > end {
+            return answer;
+        }
     }
 }
 

@@ -20,17 +20,10 @@ struct Instance {
 
 impl Instance {
     async fn start(server: &RedisServer, name: &str) -> Self {
-        Self::with(server, name, "test:", Duration::ZERO).await
+        Self::with(options(server, name)).await
     }
 
-    async fn with(server: &RedisServer, name: &str, prefix: &str, grace: Duration) -> Self {
-        let options = Options {
-            url: server.url(),
-            prefix: prefix.to_owned(),
-            instance: name.to_owned(),
-            grace,
-            timeout: Duration::from_millis(500),
-        };
+    async fn with(options: Options) -> Self {
         let cache = cache::new(MapKind::Readmostly);
         let store = Arc::new(RedisStore::open(options, Arc::clone(&cache)).await.expect("a valid URL"));
         let instance = Instance { cache, store };
@@ -89,10 +82,21 @@ impl Instance {
     }
 }
 
+/// With a timeout that no slow machine meets: it would cost the connection, and what is cached.
+fn options(server: &RedisServer, name: &str) -> Options {
+    Options {
+        url: server.url(),
+        prefix: "test:".to_owned(),
+        instance: name.to_owned(),
+        grace: Duration::ZERO,
+        timeout: Duration::from_secs(20),
+    }
+}
+
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(20);
     while !holds() {
-        assert!(Instant::now() < end, "expected that {what}, within ten seconds");
+        assert!(Instant::now() < end, "expected that {what}, within twenty seconds");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
@@ -206,8 +210,8 @@ async fn no_key_without_the_prefix_is_touched() {
     let mut admin = server.admin();
     let () = admin.set("k", "foreign").unwrap();
     let () = admin.set("clock", "foreign").unwrap();
-    let a = Instance::with(&server, "a", "one:", Duration::ZERO).await;
-    let b = Instance::with(&server, "b", "two:", Duration::ZERO).await;
+    let a = Instance::with(Options { prefix: "one:".to_owned(), ..options(&server, "a") }).await;
+    let b = Instance::with(Options { prefix: "two:".to_owned(), ..options(&server, "b") }).await;
     a.put("k", "a").await;
     assert_eq!((b.read("k").await, b.delete("k", Condition::None).await), (None, Ok(false)));
     b.put("k", "b").await;
@@ -366,15 +370,15 @@ async fn a_flush_clears_the_cache() {
 async fn expiry_holds_here_and_in_the_server() {
     let Some(server) = RedisServer::start() else { return };
     let (a, b) = tokio::join!(Instance::start(&server, "a"), Instance::start(&server, "b"));
-    let ttl = Duration::from_millis(300);
+    let ttl = Duration::from_secs(3);
     let begin = Moment::now();
+    let invalidations = a.store.near.counters().invalidations;
     b.put_for("k", "x", ttl).await;
     assert_eq!(a.read("k").await, bytes("x"));
     let expires = a.cached("k").expect("it is cached").expires;
     assert!(expires > begin.after(ttl / 2) && expires <= Moment::now().after(ttl), "{begin:?} {expires:?}");
     assert_eq!(a.cache.get("k", expires), None, "not even if no message came");
     // The server removes expired keys ten times a second and tells of them.
-    let invalidations = a.store.near.counters().invalidations;
     until("the server tells of the expiry", || a.store.near.counters().invalidations > invalidations).await;
     assert_eq!(a.read("k").await, None);
 
@@ -394,7 +398,8 @@ async fn a_lost_connection_empties_the_cache() {
         b.put("k", "old").await;
         assert_eq!(a.read("k").await, bytes("old"));
         let links = a.links();
-        assert_eq!(server.kill_clients(connection), 1);
+        // The server may still list the other connection of the pair that was killed before.
+        assert!(server.kill_clients(connection) > 0);
         b.put("k", "new").await;
         until("it is connected again", || a.links() > links).await;
         a.connected().await;
@@ -431,23 +436,37 @@ async fn a_server_that_restarts_is_found_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_fresh_without_proof() {
     let Some(server) = RedisServer::start() else { return };
-    let grace = LEASE * 2;
-    let strict = Instance::start(&server, "strict").await;
-    let lenient = Instance::with(&server, "lenient", "test:", grace).await;
+    let grace = Duration::from_secs(5);
+    let timeout = Duration::from_secs(1);
+    let strict = Instance::with(Options { timeout, ..options(&server, "strict") }).await;
+    let lenient = Instance::with(Options { timeout, grace, ..options(&server, "lenient") }).await;
+    let mut fresh = Instant::now();
+    until("a proof is no older than the lease", || {
+        fresh = Instant::now();
+        lenient.store.freshness() == Freshness::Fresh
+    })
+    .await;
     server.suspend(true);
-    let begin = Instant::now();
-    until("the proof is too old", || strict.store.freshness() != Freshness::Fresh).await;
-    assert!(begin.elapsed() < LEASE + Duration::from_secs(2), "{:?}", begin.elapsed());
+    let suspended = Instant::now();
+    tokio::time::sleep(LEASE).await;
     assert_eq!(strict.store.freshness(), Freshness::Unproven);
-    assert!(strict.store.proven().await.is_err(), "it does not answer");
-    until("the lenient one has seen it too", || lenient.store.freshness() != Freshness::Fresh).await;
     assert_eq!(lenient.store.freshness(), Freshness::Stale);
-    until("the grace is over", || lenient.store.freshness() == Freshness::Unproven).await;
-    assert!(begin.elapsed() > grace - Duration::from_millis(200), "{:?}", begin.elapsed());
+    assert!(strict.store.proven().await.is_err(), "it does not answer");
+    until("the grace is over", || {
+        let must_be = suspended.elapsed() > grace;
+        let is = lenient.store.freshness() == Freshness::Unproven;
+        assert!(is || !must_be, "{:?}", suspended.elapsed());
+        is
+    })
+    .await;
+    assert!(fresh.elapsed() >= grace - LEASE, "{:?}", fresh.elapsed());
     server.suspend(false);
     strict.connected().await;
     lenient.connected().await;
-    assert_eq!(strict.store.proven().await, Ok(()));
+    let begin = Instant::now();
+    while let Err(error) = strict.store.proven().await {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{error}");
+    }
 }
 
 #[tokio::test]
