@@ -79,6 +79,26 @@ fn sweeps_empty_the_cache_of_what_has_expired_and_the_database_too() {
     });
 }
 
+/// One statement deletes a thousand rows, so that writes need not wait for all of them; one sweep makes as many as it takes.
+#[test]
+fn a_sweep_deletes_all_rows_that_have_expired() {
+    let place = Place::new();
+    Server::start(&place, &[]).stop();
+    let database = rusqlite::Connection::open(place.database()).unwrap();
+    let expired = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)
+        INSERT INTO entries (key, version, expires, value) SELECT 'old-' || n, n, n, 'x' FROM numbers";
+    assert_eq!(database.execute(expired, ()).unwrap(), 20_000);
+    let server = Server::start(&place, &["--sweep-every", "500ms", "--sweep-slo", "60s"]);
+    let begin = Instant::now();
+    let rows = || database.query_row("SELECT count(*) FROM entries", (), |row| row.get::<_, u64>(0)).unwrap();
+    while rows() > 0 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{} rows are left", rows());
+        sleep(Duration::from_millis(5));
+    }
+    let sweeps = server.status()["sweeps"]["count"].as_u64().unwrap();
+    assert!(sweeps < 10, "it took {sweeps} sweeps");
+}
+
 #[test]
 fn slow_sweeps_are_suspended_and_taken_up_again() {
     let place = Place::new();

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::process::Stdio;
+use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -267,13 +267,16 @@ fn a_request_under_way_is_answered_before_the_end() {
 fn what_cannot_be_started_says_why() {
     let place = Place::new();
     let _server = Server::start(&place, &[]);
+    let alias = Place::new();
+    symlink(place.database(), alias.database()).unwrap();
     let nowhere = Place::new();
     std::fs::write(nowhere.database(), "no database, but long enough to be taken for the head of one".repeat(20))
         .unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let cases: [(&Place, &[&str], &str); 6] = [
+    let cases: [(&Place, &[&str], &str); 7] = [
         (&place, &[], "another instance"),
+        (&alias, &[], "another instance"),
         (&nowhere, &[], "expected an SQLite database"),
         (&Place::new(), &["--listen", &taken], "expected a free address"),
         (&Place::new(), &["--negative-ttl", "0s"], "at least 1ms"),
@@ -281,11 +284,8 @@ fn what_cannot_be_started_says_why() {
         (&Place::new(), &["--map", "treemap"], "readmostly"),
     ];
     for (place, args, expected) in cases {
-        let output = command(place, args).stdin(Stdio::null()).output().unwrap();
-        let error = String::from_utf8(output.stderr).unwrap();
-        assert!(
-            !output.status.success() && error.contains(expected) && !error.contains("panicked"),
-            "{args:?}: {error}"
-        );
+        let status = Server::spawn(&mut command(place, args), place).wait();
+        let error = log(place);
+        assert!(!status.success() && error.contains(expected) && !error.contains("panicked"), "{args:?}: {error}");
     }
 }
