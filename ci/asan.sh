@@ -28,7 +28,7 @@ must_notice() {
         echo "$fault is planted, and nothing notices" >&2
         exit 1
     fi
-    printf '%-12s %s\n' "$fault" "$(grep -m1 -oE 'AddressSanitizer: [a-z-]+|LeakSanitizer|panicked at [^:]*' <<<"$output")"
+    noticed "$fault" 'AddressSanitizer: [a-z-]+|LeakSanitizer|panicked at [^:]*' "$output"
 }
 must_notice FreeAtOnce overwrites
 must_notice NodeAlone churn

@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Flags of the caller's would replace those set here, and programs would lie elsewhere.
-unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS RUSTDOCFLAGS CARGO_TARGET_DIR CARGO_BUILD_TARGET
+unset RUSTFLAGS RUSTDOCFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_ENCODED_RUSTDOCFLAGS
+unset CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR CARGO_BUILD_TARGET
 
 readonly SKIPPED=77
 readonly TARGET=x86_64-unknown-linux-gnu
@@ -14,6 +15,15 @@ FULL=
 for argument in "$@"; do
     if [ "$argument" = --full ]; then FULL=1; fi
 done
+
+# noticed FAULT REASON OUTPUT: what shows that a program failed since the mistake was planted, and how that was found.
+noticed() {
+    if ! grep -q "^planted: $1\$" <<<"$3"; then
+        printf '%s\n%s was not planted\n' "$3" "$1" >&2
+        exit 1
+    fi
+    printf '%-12s %s\n' "$1" "$(grep -m1 -oE "$2" <<<"$3" || tail -n 1 <<<"$3")"
+}
 
 step() { printf '\n== %s\n' "$*"; }
 

@@ -30,5 +30,4 @@ if output=$(RUSTFLAGS=$flags stress target/tsan -- --scenario overwrites --secon
     echo "FreeAtOnce is planted, and nothing notices" >&2
     exit 1
 fi
-# Whatever it was that noticed.
-grep -m1 -E 'SUMMARY|panicked' <<<"$output" || tail <<<"$output"
+noticed FreeAtOnce 'SUMMARY.*|panicked at [^:]*' "$output"

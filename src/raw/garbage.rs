@@ -25,7 +25,7 @@ pub(super) enum Garbage<K, V> {
     Value(NonNull<V>),
     /// A node whose inline value was replaced or removed.
     Inline(NodePtr<K, V>),
-    /// An expunged node.
+    /// An expunged node, or one that was in no table.
     Node(NodePtr<K, V>),
     /// A table that was unlinked; one reference to it, since snapshots may share it.
     Table(Option<Arc<Table<K, V>>>),

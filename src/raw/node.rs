@@ -168,7 +168,7 @@ impl<K, V> OwnedNode<K, V> {
         }
     }
 
-    /// The node, now owned by the table that it is put into.
+    /// The node, for a table, or the garbage, that owns it from here on.
     pub(super) fn publish(self) -> NodePtr<K, V> {
         let node = self.0;
         mem::forget(self);

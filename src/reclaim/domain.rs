@@ -492,7 +492,8 @@ impl Drop for Freeing {
 
 /// Something a [`Domain`] can hold; dropping it frees all of it.
 pub(crate) trait Retired: Sized {
-    /// Whether it may wait until it is used again, although it could be freed: it holds nothing but its own memory.
+    /// Whether it may wait until it is used again, although it could be freed: hardly any of it holds more than its
+    /// own memory.
     const IS_KEPT: bool;
 
     /// Frees it, or a bounded part of it; what is left is returned.

@@ -49,16 +49,18 @@ fn copies_and_promotions_are_timed() {
     let took = began.elapsed();
     let after = map.stats();
     assert_eq!(after.promotions, before.promotions + 1);
-    assert!(after.longest_copy_time >= LONG && after.longest_copy_time <= took, "{after} in {took:?}");
+    assert!(after.longest_copy_time >= LONG && after.longest_copy_time <= took.max(before.longest_copy_time));
     assert!(after.longest_promotion >= LONG, "the copy was slow, so the promotion was: {after}");
     assert!(after.promotion_time >= before.promotion_time + LONG, "{before}; {after}");
     assert_eq!((after.slow_path_waits, after.compactions), (0, 0));
 
     // A step without a slow hash adds to the sum of promotions, and is no new longest.
+    let began = Instant::now();
     map.reserve(10_000);
-    let then = map.stats();
+    let (took, then) = (began.elapsed(), map.stats());
     assert!(then.promotions > after.promotions && then.promotion_time > after.promotion_time, "{after}; {then}");
-    assert_eq!((then.longest_promotion, then.longest_copy_time), (after.longest_promotion, after.longest_copy_time));
+    assert!(then.longest_promotion <= after.longest_promotion.max(took), "{after}; {then} in {took:?}");
+    assert!(then.longest_copy_time <= after.longest_copy_time.max(took), "{after}; {then} in {took:?}");
 }
 
 #[test]

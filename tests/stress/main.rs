@@ -165,7 +165,11 @@ fn main() -> ExitCode {
         eprintln!("system calls cannot be filtered here: {error}");
         return ExitCode::from(77);
     }
-    let _planted = arguments.plant.map(plant::plant);
+    let _planted = arguments.plant.map(|fault| {
+        // For who expects this to fail: that it was for this.
+        println!("planted: {fault:?}");
+        plant::plant(fault)
+    });
     warm_up();
     println!("{settings:?}");
     for (name, scenario) in chosen {

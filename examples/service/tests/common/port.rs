@@ -10,5 +10,5 @@ const PORTS: Range<u16> = 10_000..32_000;
 /// A free port, which stays free while a server that has it is stopped and started again.
 pub(crate) fn free() -> u16 {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    repeat_with(|| rand::random_range(PORTS)).find(is_free).expect("a free port")
+    repeat_with(|| rand::random_range(PORTS)).take(1_000).find(is_free).expect("a free port")
 }
