@@ -49,7 +49,8 @@ fn copies_and_promotions_are_timed() {
     let took = began.elapsed();
     let after = map.stats();
     assert_eq!(after.promotions, before.promotions + 1);
-    assert!(after.longest_copy_time >= LONG && after.longest_copy_time <= took.max(before.longest_copy_time));
+    assert!(after.longest_copy_time >= LONG, "{after}");
+    assert!(after.longest_copy_time <= took.max(before.longest_copy_time), "{before}; {after} in {took:?}");
     assert!(after.longest_promotion >= LONG, "the copy was slow, so the promotion was: {after}");
     assert!(after.promotion_time >= before.promotion_time + LONG, "{before}; {after}");
     assert_eq!((after.slow_path_waits, after.compactions), (0, 0));
